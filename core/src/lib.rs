@@ -1,0 +1,3 @@
+//! Pure decisions of Pullkeeper.
+
+pub mod authfile;

@@ -1,0 +1,2 @@
+//! The `pullkeeper` binary.
+fn main() {}

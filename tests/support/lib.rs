@@ -1,0 +1,1 @@
+//! Real parts for the suites.
