@@ -1,13 +1,28 @@
 //! Registry auth files: the document, its validation, merge and rendering.
 
-/// The two bodies that registry credentials come in.
-///
-/// Getting the shape wrong is silent in every client, in both directions, so it is always explicit here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shape {
-    /// `{"auths": {"<registry>": {…}}, …}`: `config.json`, `auth.json`, and Secrets of type
-    /// `kubernetes.io/dockerconfigjson`.
-    ConfigJson,
-    /// `{"<registry>": {…}}`: `~/.dockercfg`, and Secrets of type `kubernetes.io/dockercfg`.
-    DockerCfg,
-}
+pub mod base64;
+pub mod credential;
+mod document;
+mod entry;
+mod finding;
+mod join;
+pub mod key;
+mod ledger;
+mod merge;
+mod render;
+mod shape;
+
+pub use credential::Credential;
+pub use document::{Checked, Document};
+pub use entry::Entry;
+pub use finding::{Finding, Reason, Severity};
+pub use join::{Contribution, Wanted};
+pub use key::Key;
+pub use ledger::{HashKey, Ledger, LedgerError};
+pub use merge::{Changes, Foreign, Merged, Rules, merge};
+pub use shape::Shape;
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,20 @@
-//! Pure decisions of Pullkeeper.
+//! Pure decisions of Pullkeeper: no async, no I/O, no clock.
+//!
+//! ```text
+//!  bytes ─▶ json ─▶ authfile::Document ─▶ gate ─▶ authfile::Wanted ─▶ authfile::merge ─▶ bytes
+//!            │          findings       last good?      sources joined     disk, ledger
+//!            └────▶ reader{kubelet, containers, docker} ─▶ explain
+//!  image ───────────────┘
+//! ```
+//!
+//! A *source* offers a document. Its *entries* are credentials under registry *keys*. What is wrong with them is a
+//! *finding*. A *reader* is a client that reads auth files, modelled as its own code reads them. A *target* is a file
+//! on the node; its *ledger* remembers what we put there, its *foreign* entries are those of others.
 
 pub mod authfile;
+pub mod explain;
+pub mod gate;
+pub mod image;
+pub mod json;
+pub mod pacing;
+pub mod reader;
