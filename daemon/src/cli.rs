@@ -1,0 +1,193 @@
+//! The command line: what may be given, and its form. What the commands do is elsewhere.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::setting_flags::SettingFlags;
+use crate::{config, exit::Exit};
+
+mod setting_flags;
+
+/// Keeps the registry credentials of a Kubernetes node in order.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pullkeeper",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 findings, 64 usage or configuration, 66 input missing, \
+                  69 unavailable, 70 internal fault, 75 try again later, 77 no permission."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Keep the node's auth files up to date.
+    Agent(Box<AgentArgs>),
+    /// Show which credential each client would use for an image, and why.
+    Explain(ExplainArgs),
+    /// Check an auth file for every client at once.
+    Validate(ValidateArgs),
+}
+
+/// Arguments of `pullkeeper agent`.
+#[derive(Debug, Args)]
+#[command(after_long_help = AGENT_EXAMPLES)]
+pub struct AgentArgs {
+    /// Configuration file; `conf.d/*.toml` beside it is read too [env: PULLKEEPER_CONFIG] [default:
+    /// /etc/pullkeeper/config.toml, which may be missing].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Check the configuration, print what would run, and exit.
+    #[arg(long, conflicts_with = "once")]
+    pub check: bool,
+
+    /// Bring the targets up to date once, and exit.
+    #[arg(long)]
+    pub once: bool,
+
+    /// Settings, which win over environment and files.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// Arguments of `pullkeeper validate`.
+#[derive(Debug, Args)]
+#[command(after_long_help = VALIDATE_EXAMPLES)]
+pub struct ValidateArgs {
+    /// The auth file; '-' is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub input: Input,
+
+    /// What the file contains.
+    #[arg(long, value_enum, default_value_t = ShapeArg::Auto)]
+    pub shape: ShapeArg,
+
+    /// Refuse the whole document for one bad entry.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// A registry that must have a credential; may be given several times.
+    #[arg(
+        long = "required-registry",
+        value_name = "HOST[:PORT][/PATH]",
+        value_parser = config::parse_registry
+    )]
+    pub required_registries: Vec<String>,
+
+    /// Form of the result.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `pullkeeper explain`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArgs {
+    /// The image, as in a pod or on the command line of podman.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+
+    /// An auth file to look in instead of the node's; may be given several times.
+    #[arg(long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Form of the result.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub output: OutputFormat,
+}
+
+/// A file or standard input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A path as given.
+    File(PathBuf),
+    /// `-`.
+    Stdin,
+}
+
+/// What an auth file contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShapeArg {
+    /// Find out from the content.
+    Auto,
+    /// Entries under `auths`: config.json, auth.json.
+    ConfigJson,
+    /// Entries at the top: the legacy .dockercfg.
+    #[value(name = "dockercfg")]
+    DockerCfg,
+}
+
+/// Form of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For programs.
+    Json,
+    /// For people.
+    Table,
+}
+
+const AGENT_EXAMPLES: &str = "\
+Examples:
+  Run with /etc/pullkeeper/config.toml:
+      pullkeeper agent
+  See what a configuration means before it is used:
+      pullkeeper agent --check --config ./config.toml
+  Without Kubernetes, from one file to podman's:
+      pullkeeper agent --source-file ./pull-secret.json --target containers
+  Once, into a file of your own:
+      pullkeeper agent --once --source-file ./pull-secret.json --target docker=./out/config.json
+
+SIGHUP reads the configuration again, SIGUSR1 compares sources and targets now.";
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  pullkeeper validate ~/.docker/config.json
+  kubectl get secret -n openshift-config pull-secret -o json \\
+      | jq -r '.data[\".dockerconfigjson\"] | @base64d' | pullkeeper validate --strict -
+  pullkeeper validate --required-registry quay.io --output json pull-secret.json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  pullkeeper explain quay.io/team/app:1.2
+  pullkeeper explain --file ./config.json registry.example:5000/app@sha256:…";
+
+/// Reads the command line.
+///
+/// # Errors
+/// How to exit when there is nothing to run: help and version have been printed on standard output, mistakes
+/// on standard error.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
+    Cli::try_parse_from(arguments).map_err(|error| {
+        // Nobody is left to tell when the terminal is gone.
+        let _ = error.print();
+        exit(&error)
+    })
+}
+
+fn exit(error: &clap::Error) -> Exit {
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Ok
+    }
+}
+
+impl From<OsString> for Input {
+    fn from(text: OsString) -> Self {
+        if text == "-" {
+            Self::Stdin
+        } else {
+            Self::File(text.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! The one table of settings: TOML key, flag, environment variable, type, default and meaning.
+//!
+//! Known keys and their suggestions, flags and their help, environment names, the built-in defaults and
+//! `docs/usage/configure.md` all come from [`KEYS`], so that they cannot say different things.
+
+use clap::{ValueEnum, builder::PossibleValue};
+
+use super::settings::{BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, TargetKind};
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// Dotted path in TOML. `source.x` and `target.x` are fields of every `[[source]]` and `[[target]]`.
+    pub path: &'static str,
+    /// The flag, without dashes, and the name of its value.
+    pub flag: Option<(&'static str, &'static str)>,
+    /// An environment variable that is read besides the one named after the flag, and loses to it.
+    pub also_environment: Option<&'static str>,
+    /// What may be written as value.
+    pub kind: Kind,
+    /// What holds when nobody sets it.
+    pub default: Fallback,
+    /// What the setting does: plain text, shown by `--help` and in the documentation.
+    pub meaning: &'static str,
+}
+
+/// What may be written as value of a setting.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A number with a unit: `60s`, `5m`, `1h30m`.
+    Duration,
+    /// Strings: an array in TOML, the flag repeated, commas in the environment.
+    List,
+    /// An absolute path; a flag may be relative to the current directory.
+    Path,
+    /// An array of tables: `[[source]]`, `[[target]]`.
+    Tables,
+    /// Any other string, with the form that the meaning describes.
+    Text,
+    /// One of the words that the function lists.
+    Word(fn() -> Vec<PossibleValue>),
+}
+
+/// The value of a setting that nobody set.
+#[derive(Clone, Copy, Debug)]
+pub enum Fallback {
+    /// This value, written as in TOML.
+    Toml(&'static str),
+    /// No value; the text says what happens then.
+    Unset(&'static str),
+    /// There is none: whoever writes the table must write the key.
+    Required,
+}
+
+/// Every setting, in the order of the documentation.
+pub static KEYS: &[Key] = &[
+    Key {
+        path: "node_name",
+        flag: Some(("node-name", "NAME")),
+        also_environment: Some("NODE_NAME"),
+        kind: Kind::Text,
+        default: Fallback::Unset("none: no Kubernetes Events are written"),
+        meaning: "Name of the Node object that this agent runs on.",
+    },
+    Key {
+        path: "state_dir",
+        flag: Some(("state-dir", "DIR")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Toml("\"/var/lib/pullkeeper\""),
+        meaning: "Directory for what the agent must remember between runs: names of the entries that it manages and keyed hashes, never a credential.",
+    },
+    Key {
+        path: "resync_interval",
+        flag: Some(("resync-interval", "DURATION")),
+        also_environment: None,
+        kind: Kind::Duration,
+        default: Fallback::Toml("\"60s\""),
+        meaning: "How often sources and targets are compared although no change was reported. From 1s to 24h.",
+    },
+    Key {
+        path: "source",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Tables,
+        default: Fallback::Toml("[{ secret = \"openshift-config/pull-secret\" }]"),
+        meaning: "Where credentials come from, in order of precedence: for a registry that several sources know, the first one wins. Without any, the Secret openshift-config/pull-secret.",
+    },
+    Key {
+        path: "source.name",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("kind and place, such as `secret:NAMESPACE/NAME` or `file:/PATH`"),
+        meaning: "Name of the source in logs, metrics and status; unique; lower-case letters, digits, '-' and '.'.",
+    },
+    Key {
+        path: "source.secret",
+        flag: Some(("source-secret", "NAMESPACE/NAME")),
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("exactly one of `secret`, `file`, `volume`, `label_selector`"),
+        meaning: "Watch this Secret through the Kubernetes API.",
+    },
+    Key {
+        path: "source.file",
+        flag: Some(("source-file", "PATH")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset("exactly one of `secret`, `file`, `volume`, `label_selector`"),
+        meaning: "Watch this auth file.",
+    },
+    Key {
+        path: "source.volume",
+        flag: Some(("source-volume", "DIR")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset("exactly one of `secret`, `file`, `volume`, `label_selector`"),
+        meaning: "Watch the directory that a Secret is mounted on.",
+    },
+    Key {
+        path: "source.label_selector",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("exactly one of `secret`, `file`, `volume`, `label_selector`"),
+        meaning: "Watch every Secret in `namespace` with these labels, ordered by name, such as `team=web,stage in (test,prod)`.",
+    },
+    Key {
+        path: "source.namespace",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("required with `label_selector`, refused without"),
+        meaning: "Namespace that `label_selector` looks in.",
+    },
+    Key {
+        path: "source.key",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("`.dockerconfigjson`, else `.dockercfg`"),
+        meaning: "Data key of the Secret, or file name in the volume. Only with `secret` and `volume`.",
+    },
+    Key {
+        path: "source.shape",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<ShapeWord>),
+        default: Fallback::Unset("detected from the content"),
+        meaning: "What the file contains. Only with `file`.",
+    },
+    Key {
+        path: "target",
+        flag: Some(("target", "KIND[=PATH]")),
+        also_environment: None,
+        kind: Kind::Tables,
+        default: Fallback::Toml("[{ kind = \"kubelet\" }]"),
+        meaning: "The auth files that the agent keeps; without any, kubelet's.",
+    },
+    Key {
+        path: "target.kind",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<TargetKind>),
+        default: Fallback::Required,
+        meaning: "The program whose rules the file follows.",
+    },
+    Key {
+        path: "target.path",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset(
+            "by kind: `/var/lib/kubelet/config.json`, `/etc/containers/auth.json`, `/root/.docker/config.json`",
+        ),
+        meaning: "The file; unique among the targets.",
+    },
+    Key {
+        path: "target.mode",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Toml("\"0600\""),
+        meaning: "Permissions, octal: 0400, 0440, 0600 or 0640. Others never get access, and a group may only read.",
+    },
+    Key {
+        path: "target.owner",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("that of the file that is replaced, else the agent's own"),
+        meaning: "Owner as `UID:GID`, in numbers because names differ between host and container.",
+    },
+    Key {
+        path: "target.merge",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<MergePolicy>),
+        default: Fallback::Toml("\"merge\""),
+        meaning: "What happens to the entries that are in the file already.",
+    },
+    Key {
+        path: "validation.bad_entry",
+        flag: Some(("bad-entry", "ACTION")),
+        also_environment: None,
+        kind: Kind::Word(words::<BadEntry>),
+        default: Fallback::Toml("\"skip\""),
+        meaning: "What one unusable entry costs.",
+    },
+    Key {
+        path: "validation.allow_empty",
+        flag: Some(("allow-empty", "BOOL")),
+        also_environment: None,
+        kind: Kind::Bool,
+        default: Fallback::Toml("false"),
+        meaning: "Let a source without any entry take the place of one that had some.",
+    },
+    Key {
+        path: "validation.required_registries",
+        flag: Some(("required-registry", "HOST[:PORT][/PATH]")),
+        also_environment: None,
+        kind: Kind::List,
+        default: Fallback::Toml("[]"),
+        meaning: "Registries that the sources together must have a credential for.",
+    },
+    Key {
+        path: "validation.required_action",
+        flag: Some(("required-action", "ACTION")),
+        also_environment: None,
+        kind: Kind::Word(words::<RequiredAction>),
+        default: Fallback::Toml("\"warn\""),
+        meaning: "What a missing required registry costs.",
+    },
+    Key {
+        path: "admin.listen",
+        flag: Some(("admin-listen", "ADDRESS")),
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Toml("\"127.0.0.1:9409\""),
+        meaning: "Where metrics, health and status are served: `IP:PORT`, `unix:/PATH` or `off`.",
+    },
+    Key {
+        path: "log.format",
+        flag: Some(("log-format", "FORMAT")),
+        also_environment: None,
+        kind: Kind::Word(words::<LogFormat>),
+        default: Fallback::Toml("\"auto\""),
+        meaning: "Form of the log lines on standard error. Read at start only.",
+    },
+    Key {
+        path: "log.level",
+        flag: Some(("log-level", "FILTER")),
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Toml("\"info\""),
+        meaning: "error, warn, info, debug, trace or off, and exceptions as `target=level`, separated by commas: `info,kube=debug`.",
+    },
+    Key {
+        path: "kubernetes.kubeconfig",
+        flag: Some(("kubeconfig", "PATH")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset(
+            "`$KUBECONFIG`, else `~/.kube/config`, else the pod's service account",
+        ),
+        meaning: "How to reach the Kubernetes API.",
+    },
+    Key {
+        path: "kubernetes.events",
+        flag: Some(("kubernetes-events", "BOOL")),
+        also_environment: None,
+        kind: Kind::Bool,
+        default: Fallback::Toml("true"),
+        meaning: "Write Kubernetes Events about findings and failures on the Node; needs `node_name`.",
+    },
+    Key {
+        path: "kubernetes.watch_timeout",
+        flag: Some(("watch-timeout", "DURATION")),
+        also_environment: None,
+        kind: Kind::Duration,
+        default: Fallback::Toml("\"45s\""),
+        meaning: "How long one watch request lasts; a dead connection is noticed a little later. Whole seconds, from 5s to 5m.",
+    },
+    Key {
+        path: "kubernetes.request_timeout",
+        flag: Some(("request-timeout", "DURATION")),
+        also_environment: None,
+        kind: Kind::Duration,
+        default: Fallback::Toml("\"10s\""),
+        meaning: "How long one other request to the Kubernetes API may take. From 1s to 5m.",
+    },
+];
+
+impl Key {
+    /// The key at this dotted path.
+    pub fn find(path: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+
+    /// The variable named after the flag: `PULLKEEPER_` and the flag in capitals.
+    pub fn environment(&self) -> Option<String> {
+        self.flag
+            .map(|(flag, _)| format!("PULLKEEPER_{}", flag.replace('-', "_").to_uppercase()))
+    }
+
+    /// Whether the flag may be given several times.
+    pub fn is_repeated(&self) -> bool {
+        matches!(self.kind, Kind::List | Kind::Tables) || self.path.starts_with("source.")
+    }
+}
+
+impl Kind {
+    /// What TOML must have as value, with an example.
+    pub fn toml_type(self) -> &'static str {
+        match self {
+            Self::Bool => "true or false",
+            Self::Duration => "a string with a unit, such as \"60s\"",
+            Self::List => "an array of strings, such as [\"quay.io\"]",
+            Self::Path => "a string with an absolute path",
+            Self::Tables => "an array of tables, written with a header in double brackets",
+            Self::Text | Self::Word(_) => "a string, in quotes",
+        }
+    }
+}
+
+/// The words of an enum.
+fn words<T: ValueEnum>() -> Vec<PossibleValue> {
+    T::value_variants()
+        .iter()
+        .filter_map(ValueEnum::to_possible_value)
+        .collect()
+}

@@ -1,0 +1,287 @@
+//! The configuration as merged: every layer laid over the one below, defaults at the bottom.
+//!
+//! A higher layer replaces single values. Lists of tables follow a rule of their own: among *files*, a
+//! `[[source]]` takes the place of the one with the same name, a `[[target]]` that of the one with the same
+//! path, and others are appended. Sources given by environment or flag replace all of those below; so do
+//! targets.
+
+use std::path::Path;
+
+use clap::ValueEnum as _;
+use toml::Spanned;
+
+use super::{
+    error::{Place, Problem},
+    file::{self, Layer, LayerOrigin},
+    keys::{Fallback, KEYS, Key},
+    settings::TargetKind,
+};
+
+/// A value and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+type Text = Option<Placed<String>>;
+
+/// Every setting with the value that won. `None` where no layer has one, not even the defaults.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    pub(crate) node_name: Text,
+    pub(crate) state_dir: Text,
+    pub(crate) resync_interval: Text,
+    pub(crate) sources: Vec<Placed<Source>>,
+    pub(crate) targets: Vec<Placed<Target>>,
+    pub(crate) bad_entry: Text,
+    pub(crate) allow_empty: Option<Placed<bool>>,
+    pub(crate) required_registries: Option<Placed<Vec<String>>>,
+    pub(crate) required_action: Text,
+    pub(crate) listen: Text,
+    pub(crate) format: Text,
+    pub(crate) level: Text,
+    pub(crate) kubeconfig: Text,
+    pub(crate) events: Option<Placed<bool>>,
+    pub(crate) watch_timeout: Text,
+    pub(crate) request_timeout: Text,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) name: Text,
+    pub(crate) secret: Text,
+    pub(crate) file: Text,
+    pub(crate) volume: Text,
+    pub(crate) label_selector: Text,
+    pub(crate) namespace: Text,
+    pub(crate) key: Text,
+    pub(crate) shape: Text,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Target {
+    pub(crate) kind: Text,
+    pub(crate) path: Text,
+    pub(crate) mode: Text,
+    pub(crate) owner: Text,
+    pub(crate) merge: Text,
+}
+
+/// Lays `layers` over the defaults, lowest first.
+///
+/// # Errors
+/// None for any input: only a table of settings whose own defaults are broken.
+pub(crate) fn merge(layers: Vec<Layer>) -> Result<Merged, Vec<Problem>> {
+    let outside = |key: &Key| !key.path.starts_with("source.") && !key.path.starts_with("target.");
+    let defaults = Layer::parse(&defaults("", outside), LayerOrigin::Defaults)?;
+    let mut merged = Merged::default();
+    for layer in std::iter::once(defaults).chain(layers) {
+        merged.lay_over(layer);
+    }
+    for target in &mut merged.targets {
+        target.value.fill(default_target()?);
+    }
+    Ok(merged)
+}
+
+/// The defaults of some settings as TOML, with keys relative to `prefix`.
+fn defaults(prefix: &str, wanted: impl Fn(&Key) -> bool) -> String {
+    let assignment = |key: &Key| match key.default {
+        Fallback::Toml(value) => Some(format!("{} = {value}\n", key.path.strip_prefix(prefix)?)),
+        Fallback::Unset(_) | Fallback::Required => None,
+    };
+    KEYS.iter()
+        .filter(|key| wanted(key))
+        .filter_map(assignment)
+        .collect()
+}
+
+/// What a `[[target]]` has that says nothing.
+fn default_target() -> Result<Target, Vec<Problem>> {
+    let text = format!("[[target]]\n{}", defaults("target.", |_| true));
+    let Layer { file, origin } = Layer::parse(&text, LayerOrigin::Defaults)?;
+    let target = file.target.into_iter().next();
+    Ok(target
+        .map(|target| Target::written(target, &origin).value)
+        .unwrap_or_default())
+}
+
+impl Merged {
+    fn lay_over(&mut self, Layer { file, origin }: Layer) {
+        let origin = &origin;
+        put(&mut self.node_name, file.node_name, origin);
+        put(&mut self.state_dir, file.state_dir, origin);
+        put(&mut self.resync_interval, file.resync_interval, origin);
+        let sources = file
+            .source
+            .into_iter()
+            .map(|source| Source::written(source, origin));
+        put_all(&mut self.sources, sources.collect(), Source::is_same);
+        let targets = file
+            .target
+            .into_iter()
+            .map(|target| Target::written(target, origin));
+        put_all(&mut self.targets, targets.collect(), Target::is_same);
+        put(&mut self.bad_entry, file.validation.bad_entry, origin);
+        put(&mut self.allow_empty, file.validation.allow_empty, origin);
+        put(
+            &mut self.required_registries,
+            file.validation.required_registries,
+            origin,
+        );
+        put(
+            &mut self.required_action,
+            file.validation.required_action,
+            origin,
+        );
+        put(&mut self.listen, file.admin.listen, origin);
+        put(&mut self.format, file.log.format, origin);
+        put(&mut self.level, file.log.level, origin);
+        put(&mut self.kubeconfig, file.kubernetes.kubeconfig, origin);
+        put(&mut self.events, file.kubernetes.events, origin);
+        put(
+            &mut self.watch_timeout,
+            file.kubernetes.watch_timeout,
+            origin,
+        );
+        put(
+            &mut self.request_timeout,
+            file.kubernetes.request_timeout,
+            origin,
+        );
+    }
+}
+
+impl Source {
+    fn written(written: Spanned<file::Source>, origin: &LayerOrigin) -> Placed<Self> {
+        let place = origin.place(&written.span());
+        let file = written.into_inner();
+        let mut source = Self {
+            name: placed(file.name, origin),
+            secret: placed(file.secret, origin),
+            file: placed(file.file, origin),
+            volume: placed(file.volume, origin),
+            label_selector: placed(file.label_selector, origin),
+            namespace: placed(file.namespace, origin),
+            key: placed(file.key, origin),
+            shape: placed(file.shape, origin),
+        };
+        if source.name.is_none() {
+            source.name = source.default_name();
+        }
+        Placed {
+            value: source,
+            place,
+        }
+    }
+
+    /// Kind and place: unique, and never equal to a name that a user may give.
+    pub(crate) fn default_name(&self) -> Text {
+        let namespace = self
+            .namespace
+            .as_ref()
+            .map_or("", |namespace| &namespace.value);
+        let (value, origin) = if let Some(secret) = &self.secret {
+            (format!("secret:{}", secret.value), secret)
+        } else if let Some(file) = &self.file {
+            (format!("file:{}", file.value), file)
+        } else if let Some(volume) = &self.volume {
+            (format!("volume:{}", volume.value), volume)
+        } else {
+            let labels = self.label_selector.as_ref()?;
+            (format!("selector:{namespace}/{}", labels.value), labels)
+        };
+        Some(Placed {
+            value,
+            place: origin.place.clone(),
+        })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.name, &other.name) {
+            (Some(name), Some(other)) => name.value == other.value,
+            _ => false,
+        }
+    }
+}
+
+impl Target {
+    fn written(written: Spanned<file::Target>, origin: &LayerOrigin) -> Placed<Self> {
+        let place = origin.place(&written.span());
+        let file = written.into_inner();
+        let mut target = Self {
+            kind: placed(file.kind, origin),
+            path: placed(file.path, origin),
+            mode: placed(file.mode, origin),
+            owner: placed(file.owner, origin),
+            merge: placed(file.merge, origin),
+        };
+        if target.path.is_none() {
+            target.path = target.default_path();
+        }
+        Placed {
+            value: target,
+            place,
+        }
+    }
+
+    fn default_path(&self) -> Text {
+        let kind = TargetKind::from_str(&self.kind.as_ref()?.value, false).ok()?;
+        Some(Placed {
+            value: kind.default_path().to_owned(),
+            place: Place::Default,
+        })
+    }
+
+    fn fill(&mut self, defaults: Self) {
+        self.mode = self.mode.take().or(defaults.mode);
+        self.owner = self.owner.take().or(defaults.owner);
+        self.merge = self.merge.take().or(defaults.merge);
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.path, &other.path) {
+            // As paths, so that doubled slashes make no difference.
+            (Some(path), Some(other)) => Path::new(&path.value) == Path::new(&other.value),
+            _ => false,
+        }
+    }
+}
+
+fn placed<T>(value: Option<Spanned<T>>, origin: &LayerOrigin) -> Option<Placed<T>> {
+    value.map(|value| Placed {
+        place: origin.place(&value.span()),
+        value: value.into_inner(),
+    })
+}
+
+fn put<T>(below: &mut Option<Placed<T>>, above: Option<Spanned<T>>, origin: &LayerOrigin) {
+    if above.is_some() {
+        *below = placed(above, origin);
+    }
+}
+
+fn put_all<T>(below: &mut Vec<Placed<T>>, above: Vec<Placed<T>>, is_same: impl Fn(&T, &T) -> bool) {
+    if above.is_empty() {
+        return;
+    }
+    if above
+        .iter()
+        .chain(below.iter())
+        .any(|item| item.place.file().is_none())
+    {
+        *below = above;
+        return;
+    }
+    for item in above {
+        // Two of a kind in one file stay two, and are reported as what they are: a mistake.
+        let former = below.iter().position(|former| {
+            former.place.file() != item.place.file() && is_same(&former.value, &item.value)
+        });
+        match former {
+            Some(index) => below[index] = item,
+            None => below.push(item),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The forms of single values. Errors say what to write instead and never repeat the value.
+
+use std::{
+    net::SocketAddr,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use k8s_openapi::jiff::fmt::friendly::{SpanParser, SpanPrinter};
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    file::nearest,
+    settings::{Listen, Owner},
+};
+
+mod labels;
+
+pub(crate) use labels::selector;
+
+/// An absolute path without `..`, with doubled slashes and `.` removed.
+pub(crate) fn absolute_path(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    if !path.is_absolute() {
+        return Err("must be an absolute path, beginning with '/'".to_owned());
+    }
+    if path
+        .components()
+        .any(|component| component == Component::ParentDir)
+    {
+        return Err("must not contain '..'".to_owned());
+    }
+    if text.contains(char::is_control) {
+        return Err("must not contain control characters".to_owned());
+    }
+    Ok(path.components().collect())
+}
+
+/// An absolute path that names a file by its form.
+pub(crate) fn file_path(text: &str) -> Result<PathBuf, String> {
+    let path = absolute_path(text)?;
+    if text.ends_with('/') || text.ends_with("/.") || path.file_name().is_none() {
+        return Err("must name a file, not a directory".to_owned());
+    }
+    Ok(path)
+}
+
+/// A number with a unit: `60s`, `5m`, `1h30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    SpanParser::new()
+        .parse_unsigned_duration(text)
+        .map_err(|_| "must be a number with a unit, such as 60s, 5m or 1h30m".to_owned())
+}
+
+/// The form that [`duration`] reads.
+pub(crate) fn friendly(duration: Duration) -> String {
+    SpanPrinter::new().unsigned_duration_to_string(&duration)
+}
+
+/// One of the words of an enum.
+pub(crate) fn word<T: ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| {
+        let values = T::value_variants()
+            .iter()
+            .filter_map(ValueEnum::to_possible_value);
+        let words: Vec<String> = values.map(|value| value.get_name().to_owned()).collect();
+        let meant = nearest(text, words.iter().map(String::as_str));
+        let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"));
+        format!("must be one of {}{meant}", words.join(", "))
+    })
+}
+
+/// A DNS label as of RFC 1123, the form of a namespace's name.
+pub(crate) fn dns_label(text: &str) -> Result<String, String> {
+    let good = is_dns_label(text);
+    let why = "must be a DNS label: at most 63 lower-case letters, digits and '-', with a letter or digit at both ends";
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(why.to_owned())
+    }
+}
+
+/// A DNS subdomain as of RFC 1123, the form of most Kubernetes names.
+pub(crate) fn dns_subdomain(text: &str) -> Result<String, String> {
+    let good = text.len() <= 253 && text.split('.').all(is_dns_part);
+    let why = "must be a DNS name: at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part";
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(why.to_owned())
+    }
+}
+
+/// `NAMESPACE/NAME` of a Secret.
+pub(crate) fn secret_reference(text: &str) -> Result<(String, String), String> {
+    let (namespace, name) = text
+        .split_once('/')
+        .ok_or("must be NAMESPACE/NAME, such as openshift-config/pull-secret")?;
+    let namespace = dns_label(namespace).map_err(|why| format!("before the '/' {why}"))?;
+    let name = dns_subdomain(name).map_err(|why| format!("after the '/' {why}"))?;
+    Ok((namespace, name))
+}
+
+/// A data key of a Secret, by the API server's rule (`IsConfigMapKey` of apimachinery).
+pub(crate) fn secret_key(text: &str) -> Result<String, String> {
+    let characters = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let good = (1..=253).contains(&text.len())
+        && text.bytes().all(characters)
+        && text != "."
+        && !text.starts_with("..");
+    let why = "must be a data key: at most 253 letters, digits, '-', '_' and '.', not beginning with '..'";
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(why.to_owned())
+    }
+}
+
+/// `IP:PORT`, `unix:/PATH` or `off`.
+pub(crate) fn listen(text: &str) -> Result<Listen, String> {
+    if text == "off" {
+        return Ok(Listen::Off);
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = file_path(path).map_err(|why| format!("after 'unix:' {why}"))?;
+        // sun_path of unix(7) has 108 bytes with the terminating zero.
+        if path.as_os_str().len() > 107 {
+            return Err("must have at most 107 bytes after 'unix:'".to_owned());
+        }
+        return Ok(Listen::Unix(path));
+    }
+    text.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
+        "must be IP:PORT, such as 127.0.0.1:9409 or [::]:9409, or unix:/PATH, or off".to_owned()
+    })
+}
+
+/// Permission bits of a file with credentials.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    let octal =
+        (3..=5).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|_| octal);
+    let mode = mode.ok_or("must be octal digits, such as \"0600\"")?;
+    if mode & 0o007 != 0 {
+        return Err("must not give access to others; for more readers use \"0640\" and give the file to their group with `owner`".to_owned());
+    }
+    if mode & 0o030 != 0 {
+        return Err(
+            "must not let a group write: it could plant credentials; use \"0640\" or \"0600\""
+                .to_owned(),
+        );
+    }
+    if mode & !0o640 != 0 || mode & 0o400 == 0 {
+        return Err("must be 0400, 0440, 0600 or 0640".to_owned());
+    }
+    Ok(mode)
+}
+
+/// `UID:GID`.
+pub(crate) fn owner(text: &str) -> Result<Owner, String> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // chown(2) takes the largest number as "leave it".
+        text.parse::<u32>()
+            .ok()
+            .filter(|number| digits && *number != u32::MAX)
+    };
+    text.split_once(':')
+        .and_then(|(uid, gid)| {
+            Some(Owner {
+                uid: number(uid)?,
+                gid: number(gid)?,
+            })
+        })
+        .ok_or_else(|| "must be UID:GID in numbers, such as 0:0".to_owned())
+}
+
+/// A registry, optionally with a port and the beginning of a repository's path.
+pub(crate) fn registry(text: &str) -> Result<String, String> {
+    let (host, path) = match text.split_once('/') {
+        Some((host, path)) => (host, Some(path)),
+        None => (text, None),
+    };
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    let address = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    let host = match address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => name.len() <= 253 && name.split('.').all(is_dns_part),
+    };
+    let port = port.is_none_or(|port| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port != 0)
+    });
+    let path = path.is_none_or(|path| path.split('/').all(is_path_component));
+    let why = "must be HOST[:PORT][/PATH] in lower case, without 'https://', such as quay.io or registry.example:5000/team";
+    if host && port && path {
+        Ok(text.to_owned())
+    } else {
+        Err(why.to_owned())
+    }
+}
+
+/// The name of a source.
+pub(crate) fn source_name(text: &str) -> Result<String, String> {
+    let good = text.len() <= 63 && text.split('.').all(is_dns_part);
+    let why = "must be at most 63 lower-case letters, digits, '-' and '.', with a letter or digit at both ends";
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(why.to_owned())
+    }
+}
+
+/// Directives of an `EnvFilter`.
+///
+/// A word that is no level would be taken as the name of a target, and silence everything else: it is refused.
+pub(crate) fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let why = "must be a level (error, warn, info, debug, trace, off) or directives such as info,kube=debug";
+    for directive in text.split(',') {
+        let plain = !directive.contains(['=', '[', ']', '{', '}', '"']);
+        if plain
+            && !LEVELS
+                .iter()
+                .any(|level| level.eq_ignore_ascii_case(directive))
+        {
+            let meant = nearest(directive, LEVELS.into_iter());
+            let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"));
+            return Err(format!("{why}{meant}"));
+        }
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(why.to_owned()),
+    }
+}
+
+fn is_dns_label(text: &str) -> bool {
+    text.len() <= 63 && is_dns_part(text)
+}
+
+fn is_dns_part(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// A path component of a repository, `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` in the OCI distribution spec;
+/// that separators are not mixed is left to the registry.
+fn is_path_component(text: &str) -> bool {
+    let end = |byte: Option<u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    let inner =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    text.bytes().all(inner) && end(text.bytes().next()) && end(text.bytes().last())
+}
+
+#[cfg(test)]
+mod tests;
