@@ -1,0 +1,34 @@
+//! Where the wanted credentials come from.
+//!
+//! ```text
+//! file ───────┐
+//! volume ─────┤ directory (inotify and poll) ──┐
+//!                                              ├── join ──▶ watch::Receiver<Vec<Observation>>
+//! secret ─────┐                                │            in order of precedence
+//! selector ───┤ list_watch (API server) ───────┘
+//! ```
+//!
+//! A source reports what it sees, and only when that changed: content, absence, or why nobody can
+//! tell at present. It judges nothing and remembers nothing; what to make of an absent Secret is
+//! the gate's decision.
+
+pub use error::SourceError;
+pub use join::{Context, Resync, spawn};
+pub use observation::{Item, Observation, Payload, Revision};
+
+mod directory;
+mod error;
+mod file;
+mod join;
+mod list_watch;
+mod object;
+mod observation;
+#[cfg(test)]
+mod place;
+mod regular;
+#[cfg(test)]
+mod scene;
+mod secret;
+mod selector;
+mod shape;
+mod volume;
