@@ -1,1 +1,54 @@
-//! The node agent.
+//! The `pullkeeper` program: the node agent and its offline commands.
+//!
+//! ```text
+//!              cli ─▶ config ─▶ telemetry, signal
+//!                        │
+//! source ─▶ gate ─▶ install{plan, record, target} ─▶ the node's files
+//!   │         │          │
+//!   │         └──────────┴─▶ report (log, event), status ─▶ admin
+//!   └─ cluster (API server), notice (inotify)
+//! ```
+//!
+//! Modules are listed in the order in which data flows through them. What is decided is decided in
+//! `pullkeeper-core`; here is what has effects.
+
+pub mod cli;
+pub mod exit;
+
+pub mod config;
+pub mod signal;
+pub mod telemetry;
+
+pub mod cluster;
+pub mod notice;
+pub mod source;
+
+pub mod gate;
+pub mod install;
+
+pub mod event;
+pub mod report;
+pub mod status;
+
+pub mod admin;
+
+pub mod agent;
+pub mod explain;
+mod table;
+pub mod validate;
+
+#[cfg(test)]
+mod page;
+
+use self::cli::{Cli, Command};
+use self::exit::Exit;
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> Exit {
+    match cli.command {
+        Command::Agent(arguments) if arguments.check => agent::check(&arguments),
+        Command::Agent(arguments) => agent::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
+    }
+}

@@ -1,0 +1,87 @@
+//! `agent --once`: for hosts that sync at boot, for images under construction, and for trying things out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::pipeline::{inquiry, source_context};
+use crate::cluster::Cluster;
+use crate::config::{Settings, TargetKind};
+use crate::event::Events;
+use crate::exit::Exit;
+use crate::gate::{Gate, Standing};
+use crate::install::installer::Installer;
+use crate::install::ownership::Ownership;
+use crate::report::Reporter;
+use crate::source::{self, Resync};
+use crate::status::{Board, TargetState};
+
+/// How long sources and the question of ownership may take together.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reads every source once, brings every target up to date once, and says by its exit how that went.
+pub(super) async fn run(settings: &Settings) -> Exit {
+    let cancel = CancellationToken::new();
+    let _stop = cancel.clone().drop_guard();
+    let cluster = Cluster::new(&settings.kubernetes);
+    let context = source_context(settings, &cluster, &Resync::default(), &cancel);
+    let mut observations = source::spawn(&settings.sources, &context);
+
+    let answered =
+        observations.wait_for(|all| all.iter().all(|observation| observation.items.is_some()));
+    let observed = match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(all)) => Some(all.clone()),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    let complete = observed.is_some();
+    let observed = observed.unwrap_or_else(|| observations.borrow().clone());
+
+    let board = Arc::new(Board::new(settings.node_name.clone()));
+    let mut reporter = Reporter::new(Events::off(Arc::clone(&board)));
+    let wish = Gate::new(settings.validation.clone()).pass(&observed);
+    reporter.tell_wish(&wish);
+
+    let owner = owner(settings, &cluster).await;
+    let mut exit = if complete { Exit::Ok } else { Exit::TryAgain };
+    for target in &settings.targets {
+        let mut installer = Installer::new(target.clone(), &settings.state_dir);
+        // Nothing else runs in this process, so blocking its one thread is fine.
+        let applied = installer.apply(&wish, owner);
+        reporter.tell_target(&applied.status);
+        exit = match applied.status.state {
+            TargetState::Failed => Exit::Unavailable,
+            TargetState::Pending | TargetState::Withheld if exit == Exit::Ok => Exit::Findings,
+            _ => exit,
+        };
+    }
+    let flawless = wish
+        .items
+        .iter()
+        .all(|item| item.standing == Standing::Good);
+    if exit == Exit::Ok && !flawless {
+        Exit::Findings
+    } else {
+        exit
+    }
+}
+
+async fn owner(settings: &Settings, cluster: &Cluster) -> Ownership {
+    if settings
+        .targets
+        .iter()
+        .all(|target| target.kind != TargetKind::Kubelet)
+    {
+        return Ownership::Ours;
+    }
+    let (found, mut ownership) = watch::channel(Ownership::Unknown);
+    let inquiry = tokio::spawn(inquiry(settings, cluster).run(found));
+    let known = ownership.wait_for(|owner| *owner != Ownership::Unknown);
+    let owner = match tokio::time::timeout(PATIENCE, known).await {
+        Ok(Ok(owner)) => *owner,
+        Ok(Err(_)) | Err(_) => Ownership::Unknown,
+    };
+    inquiry.abort();
+    owner
+}

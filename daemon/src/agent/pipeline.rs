@@ -1,0 +1,190 @@
+//! Everything that runs for one configuration.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cluster::Cluster;
+use crate::config::{Settings, TargetKind};
+use crate::event::Events;
+use crate::gate::{Gate, Wish};
+use crate::install::installer::Installer;
+use crate::install::ownership::{Inquiry, Ownership};
+use crate::install::writer::{self, Shared};
+use crate::report::Reporter;
+use crate::source::{self, Observation, Resync};
+use crate::status::{Board, TargetStatus};
+
+/// The running tasks of one configuration.
+pub(super) struct Pipeline {
+    cancel: CancellationToken,
+    resync: Resync,
+    sources: TaskTracker,
+    gate: JoinHandle<Gate>,
+    tasks: JoinSet<&'static str>,
+}
+
+impl Pipeline {
+    /// Starts everything. Nothing here waits for the API server.
+    pub(super) fn start(settings: &Settings, gate: Gate, board: &Arc<Board>) -> Self {
+        let cancel = CancellationToken::new();
+        let resync = Resync::default();
+        let cluster = Cluster::new(&settings.kubernetes);
+        let mut tasks = JoinSet::new();
+
+        let context = source_context(settings, &cluster, &resync, &cancel);
+        let sources = context.tasks.clone();
+        let observations = source::spawn(&settings.sources, &context);
+        sources.close();
+
+        let events = match &settings.node_name {
+            Some(node_name) if settings.kubernetes.events => {
+                let timeout = settings.kubernetes.request_timeout;
+                let (events, deliver) = Events::on(
+                    node_name.clone(),
+                    cluster.clone(),
+                    timeout,
+                    Arc::clone(board),
+                );
+                spawn(&mut tasks, &cancel, "events", deliver);
+                events
+            }
+            _ => Events::off(Arc::clone(board)),
+        };
+
+        let (wish_sender, wish) = watch::channel(Arc::default());
+        let reporter = Reporter::new(events.clone());
+        let pass = pass(gate, observations, wish_sender, reporter, Arc::clone(board));
+        let end_all = cancel.clone().drop_guard();
+        let gate = tokio::spawn(async move {
+            // Dropped at the end, whichever way it comes.
+            let _end_all = end_all;
+            pass.await
+        });
+
+        // Only kubelet's file can be somebody else's; without one nothing is asked.
+        let (found, ownership) = watch::channel(Ownership::Unknown);
+        if settings
+            .targets
+            .iter()
+            .any(|target| target.kind == TargetKind::Kubelet)
+        {
+            let inquiry = inquiry(settings, &cluster);
+            spawn(&mut tasks, &cancel, "ownership", inquiry.run(found));
+        } else {
+            spawn(&mut tasks, &cancel, "ownership", async move {
+                found.closed().await
+            });
+        }
+
+        board.targets(settings.targets.iter().map(TargetStatus::pending));
+        for target in &settings.targets {
+            let shared = Shared {
+                wish: wish.clone(),
+                ownership: ownership.clone(),
+                resync_interval: settings.resync_interval,
+                resync: resync.clone(),
+                board: Arc::clone(board),
+                cancel: cancel.clone(),
+            };
+            let installer = Installer::new(target.clone(), &settings.state_dir);
+            let reporter = Reporter::new(events.clone());
+            // Cancelled by itself, between two writes.
+            tasks.spawn(async move {
+                writer::own(installer, shared, reporter).await;
+                "writer"
+            });
+        }
+        Self {
+            cancel,
+            resync,
+            sources,
+            gate,
+            tasks,
+        }
+    }
+
+    /// Looks at sources and targets now.
+    pub(super) fn resync(&self) {
+        self.resync.request();
+    }
+
+    /// Waits until a task ends that should not; what it was.
+    pub(super) async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            () = self.cancel.cancelled() => "source or gate",
+            Some(ended) = self.tasks.join_next() => ended.unwrap_or("task"),
+        }
+    }
+
+    /// Stops everything, writes under way finished, and gives back the gate with what it knows, unless it broke.
+    pub(super) async fn stop(mut self) -> Option<Gate> {
+        self.cancel.cancel();
+        self.sources.wait().await;
+        while self.tasks.join_next().await.is_some() {}
+        self.gate.await.ok()
+    }
+}
+
+pub(super) fn source_context(
+    settings: &Settings,
+    cluster: &Cluster,
+    resync: &Resync,
+    cancel: &CancellationToken,
+) -> source::Context {
+    source::Context {
+        cluster: cluster.clone(),
+        resync_interval: settings.resync_interval,
+        watch_timeout: settings.kubernetes.watch_timeout,
+        request_timeout: settings.kubernetes.request_timeout,
+        resync: resync.clone(),
+        cancel: cancel.clone(),
+        tasks: TaskTracker::new(),
+    }
+}
+
+pub(super) fn inquiry(settings: &Settings, cluster: &Cluster) -> Inquiry {
+    Inquiry {
+        node_name: settings.node_name.clone(),
+        cluster: cluster.clone(),
+        request_timeout: settings.kubernetes.request_timeout,
+        state_dir: settings.state_dir.clone(),
+    }
+}
+
+fn spawn(
+    tasks: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let cancel = cancel.clone();
+    tasks.spawn(async move {
+        cancel.run_until_cancelled_owned(task).await;
+        name
+    });
+}
+
+/// Judges what the sources say, until they have ended.
+async fn pass(
+    mut gate: Gate,
+    mut observations: watch::Receiver<Vec<Observation>>,
+    wishes: watch::Sender<Arc<Wish>>,
+    mut reporter: Reporter,
+    board: Arc<Board>,
+) -> Gate {
+    loop {
+        // Cloned, because sources wait for the borrow.
+        let seen = observations.borrow_and_update().clone();
+        let wish = Arc::new(gate.pass(&seen));
+        board.wished(&wish);
+        reporter.tell_wish(&wish);
+        wishes.send_replace(wish);
+        if observations.changed().await.is_err() {
+            return gate;
+        }
+    }
+}
