@@ -1,0 +1,356 @@
+//! A Kubernetes control plane of real parts on loopback: etcd, kube-apiserver and
+//! kube-controller-manager, with an authority of its own that makes identities.
+
+mod api;
+mod apiserver;
+mod authority;
+mod controllers;
+mod etcd;
+mod identity;
+mod kubectl;
+mod part;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::eventually;
+use crate::http::{Endpoint, Method, StatusCode};
+use crate::ports::Port;
+use crate::proxy::Proxy;
+use crate::scratch::Scratch;
+use authority::Authority;
+use identity::Proof;
+
+pub use api::{Api, Watch};
+pub use apiserver::{AuditEvent, AuditStatus, AuditUser};
+pub use identity::Identity;
+pub use kubectl::Kubectl;
+pub use part::Part;
+
+/// The issuer of service-account tokens, also their default audience.
+pub const ISSUER: &str = "https://kubernetes.default.svc";
+
+/// A running control plane; its processes end when it is dropped.
+pub struct Cluster {
+    // The parts come first: they must be dead before their folder is removed.
+    /// kube-controller-manager.
+    pub controllers: Part,
+    /// kube-apiserver.
+    pub apiserver: Part,
+    /// etcd.
+    pub etcd: Part,
+    authority: Authority,
+    admin: Identity,
+    ports: Ports,
+    folder: Scratch,
+    serial: AtomicU32,
+}
+
+struct Ports {
+    etcd: Port,
+    apiserver: Port,
+    _others: [Port; 2],
+}
+
+impl Cluster {
+    /// Starts a control plane of one's own, for tests that break it. It serves on return.
+    ///
+    /// # Errors
+    /// When a program is missing (the message says what builds it) or does not start.
+    pub async fn start() -> Result<Self> {
+        let folder = Scratch::new("cluster")?;
+        let authority = Authority::new()?;
+        let admin = authority.client("admin", Some("system:masters"))?;
+        let (etcd_port, api_port) = (Port::free()?, Port::free()?);
+        let (peer_port, controllers_port) = (Port::free()?, Port::free()?);
+
+        let mut etcd = etcd::part(folder.path(), &etcd_port, &peer_port)?;
+        let mut apiserver = apiserver::part(&folder, &authority, &etcd_port, &api_port, &admin)?;
+        let user = authority.client(controllers::USER, None)?;
+        let url = format!("https://{}", api_port.address());
+        let mut controllers =
+            controllers::part(&folder, &authority, &url, &user, &controllers_port)?;
+
+        // One after the other: whoever finds its server not listening waits a second before it
+        // tries again.
+        etcd.start().await?;
+        apiserver.start().await?;
+        controllers.start().await?;
+        let ports = Ports {
+            etcd: etcd_port,
+            apiserver: api_port,
+            _others: [peer_port, controllers_port],
+        };
+        let serial = AtomicU32::new(0);
+        Ok(Self {
+            controllers,
+            apiserver,
+            etcd,
+            authority,
+            admin,
+            ports,
+            folder,
+            serial,
+        })
+    }
+
+    /// The control plane that all tests of this process share; the first that asks starts it.
+    /// Work in a [`Cluster::namespace`] of your own there.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    /// The path of a program that `tests/cluster/build` has built.
+    ///
+    /// # Errors
+    /// When it has not; the message says what to run.
+    pub fn bin(name: &str) -> Result<PathBuf> {
+        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster");
+        let sums = module.join("go.sum");
+        let sums =
+            std::fs::read(&sums).with_context(|| format!("cannot read {}", sums.display()))?;
+        let key: String = Sha256::digest(sums)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let path = cache()?.join("cluster").join(key).join("bin").join(name);
+        ensure!(
+            path.is_file(),
+            "{} does not exist; run `tests/cluster/build {name}`",
+            path.display()
+        );
+        Ok(path)
+    }
+
+    /// `https://127.0.0.1:port` of the API server.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.ports.apiserver.address())
+    }
+
+    /// The folder of the cluster, with the logs of its parts.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Who may do everything (`system:masters`).
+    pub fn admin(&self) -> &Identity {
+        &self.admin
+    }
+
+    /// A user with a client certificate, without any right unless RBAC or the group gives it.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn user(&self, name: &str, group: Option<&str>) -> Result<Identity> {
+        self.authority.client(name, group)
+    }
+
+    /// What the kubelet of a node is to the API server: `system:node:NAME` in `system:nodes`.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn node(&self, name: &str) -> Result<Identity> {
+        self.user(&format!("system:node:{name}"), Some("system:nodes"))
+    }
+
+    /// A service account with a token from the TokenRequest API, valid for an hour. The account is
+    /// created when there is none; rights are given by RBAC alone.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn service_account(&self, namespace: &str, name: &str) -> Result<Identity> {
+        let admin = self.api(&self.admin)?;
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        let account = json!({ "metadata": { "name": name } });
+        let answer = admin.request(Method::POST, &path, Some(&account)).await?;
+        if answer.status != StatusCode::CONFLICT {
+            answer.json().context("cannot create the service account")?;
+        }
+        let request = json!({ "spec": { "expirationSeconds": 3600 } });
+        let answer = admin
+            .create(&format!("{path}/{name}/token"), &request)
+            .await?;
+        let token = answer["status"]["token"]
+            .as_str()
+            .context("no token in the answer")?;
+        let user = format!("system:serviceaccount:{namespace}:{name}");
+        Ok(Identity::new(user, Proof::Token(token.to_owned())))
+    }
+
+    /// Writes a self-contained kubeconfig and returns its path, good as long as the cluster lives.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn kubeconfig(&self, who: &Identity) -> Result<PathBuf> {
+        self.kubeconfig_for(who, &self.url())
+    }
+
+    /// [`Cluster::kubeconfig`] for whoever asks through a proxy: who shows a certificate instead
+    /// of a token arrives there as `system:anonymous`, so that is refused.
+    ///
+    /// # Errors
+    /// When `who` has no token or the file cannot be written.
+    pub fn kubeconfig_through(&self, proxy: &Proxy, who: &Identity) -> Result<PathBuf> {
+        ensure!(
+            who.token().is_some(),
+            "{} has no token, and certificates end at a proxy",
+            who.name()
+        );
+        self.kubeconfig_for(who, &proxy.url())
+    }
+
+    /// kubectl as [`Cluster::admin`].
+    ///
+    /// # Errors
+    /// When kubectl is not built.
+    pub fn kubectl(&self) -> Result<Kubectl> {
+        self.kubectl_with(&self.kubeconfig(&self.admin)?)
+    }
+
+    /// kubectl with a certain kubeconfig.
+    ///
+    /// # Errors
+    /// When kubectl is not built.
+    pub fn kubectl_with(&self, kubeconfig: &Path) -> Result<Kubectl> {
+        Kubectl::new(kubeconfig, self.folder.join("kubectl"))
+    }
+
+    /// The API server as `who` sees it.
+    ///
+    /// # Errors
+    /// When the identity's certificate cannot be used.
+    pub fn api(&self, who: &Identity) -> Result<Api> {
+        let config = self.authority.client_config(Some(who))?;
+        Ok(Api::new(
+            Endpoint::tls(self.ports.apiserver.address(), config),
+            who,
+        ))
+    }
+
+    /// The API server as `who` sees it through a proxy.
+    ///
+    /// # Errors
+    /// When the identity's certificate cannot be used.
+    pub fn api_through(&self, proxy: &Proxy, who: &Identity) -> Result<Api> {
+        let config = self.authority.client_config(None)?;
+        Ok(Api::new(Endpoint::tls(proxy.address(), config), who))
+    }
+
+    /// Creates a namespace whose name begins with `name` and is nobody else's, and waits until
+    /// the controllers have put its `default` service account there.
+    ///
+    /// # Errors
+    /// When the API server refuses or the controllers are down.
+    pub async fn namespace(&self, name: &str) -> Result<String> {
+        let name = format!("{name}-{}", self.serial.fetch_add(1, Ordering::Relaxed));
+        let admin = self.api(&self.admin)?;
+        admin
+            .create(
+                "/api/v1/namespaces",
+                &json!({ "metadata": { "name": name } }),
+            )
+            .await?;
+        let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
+        eventually(
+            &format!("{name} has a default service account"),
+            async || admin.get(&account).await,
+        )
+        .await?;
+        Ok(name)
+    }
+
+    /// A proxy before the API server, with a certificate that the cluster's kubeconfigs trust.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn proxy(&self) -> Result<Proxy> {
+        let upstream = Endpoint::tls(
+            self.ports.apiserver.address(),
+            self.authority.client_config(None)?,
+        );
+        Proxy::start(self.authority.server_config("proxy")?, upstream)
+    }
+
+    /// Everything asked of the API server so far, in the order of the answers.
+    ///
+    /// # Errors
+    /// When the audit log cannot be read.
+    pub fn audit_events(&self) -> Result<Vec<AuditEvent>> {
+        apiserver::audit_events(self.folder.path())
+    }
+
+    /// Compacts etcd to its newest revision, which is returned. The API server goes on serving
+    /// recent history from memory: see [`Cluster::expire_history`] for what a watch notices.
+    ///
+    /// # Errors
+    /// When etcd does not answer.
+    pub async fn compact(&self) -> Result<u64> {
+        etcd::compact(&self.etcd_endpoint()).await
+    }
+
+    /// Makes the API server forget its history while it runs: on return every open watch has been
+    /// ended, and one that resumes from any `resourceVersion` handed out before gets 410.
+    ///
+    /// Compaction alone does not do that, because the API server answers from its own cache of
+    /// events. It drops the cache when it must resume *its* watch of etcd from a revision that is
+    /// gone, so etcd is compacted past all that the API server has seen, and restarted. (A restart
+    /// of the API server has the same effect on the versions, but closes its port for seconds.)
+    ///
+    /// # Errors
+    /// When a part does not come back, or 410 does not come.
+    pub async fn expire_history(&mut self) -> Result<()> {
+        let endpoint = self.etcd_endpoint();
+        let last = etcd::revision(&endpoint).await?;
+        // Its watch asks for the revision after the last one that it has seen, so one step past
+        // that would still be there.
+        etcd::advance(&endpoint).await?;
+        etcd::advance(&endpoint).await?;
+        etcd::compact(&endpoint).await?;
+        self.etcd.restart().await?;
+        let api = self.api(&self.admin)?;
+        let path = format!("/api/v1/secrets?watch=1&timeoutSeconds=1&resourceVersion={last}");
+        eventually("the API server has forgotten its history", async || {
+            let event = api
+                .watch(&path)
+                .await?
+                .next()
+                .await?
+                .context("a watch without 410")?;
+            ensure!(event["object"]["code"] == 410, "a watch with {event}");
+            Ok(())
+        })
+        .await
+    }
+
+    fn etcd_endpoint(&self) -> Endpoint {
+        Endpoint::plain(self.ports.etcd.address())
+    }
+
+    fn kubeconfig_for(&self, who: &Identity, url: &str) -> Result<PathBuf> {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let content = who.kubeconfig(url, &self.authority.certificate());
+        self.folder
+            .write(format!("kubeconfig-{serial}"), content.to_string())
+    }
+}
+
+fn cache() -> Result<PathBuf> {
+    let from = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    from("PULLKEEPER_CACHE")
+        .or_else(|| from("XDG_CACHE_HOME").map(|dir| dir.join("pullkeeper")))
+        .or_else(|| from("HOME").map(|dir| dir.join(".cache/pullkeeper")))
+        .context("neither PULLKEEPER_CACHE nor XDG_CACHE_HOME nor HOME is set")
+}

@@ -1,0 +1,104 @@
+//! Credentials that exist only in tests and can be told from everything else that is printed.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+/// Every fixture's password begins with this, so that one search finds any of them.
+pub const MARKER: &str = "fixture-secret-";
+
+/// A credential that no other test has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The user name, which is no secret.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl Credential {
+    /// A new one.
+    pub fn new() -> Self {
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let password = format!("{MARKER}{}-{serial}", std::process::id());
+        Self {
+            username: "puller".to_owned(),
+            password,
+        }
+    }
+
+    /// As the `auth` field has it.
+    pub fn auth(&self) -> String {
+        STANDARD.encode(format!("{}:{}", self.username, self.password))
+    }
+
+    /// As an entry of `auths`.
+    pub fn entry(&self) -> Value {
+        json!({ "auth": self.auth() })
+    }
+}
+
+impl Default for Credential {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A config.json with these entries.
+pub fn config_json<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Credential)>) -> String {
+    let auths: serde_json::Map<_, _> = entries
+        .into_iter()
+        .map(|(key, credential)| (key.to_owned(), credential.entry()))
+        .collect();
+    json!({ "auths": auths }).to_string()
+}
+
+/// A config.json with `count` registries, each with a credential of its own.
+pub fn large_config_json(count: usize) -> String {
+    let mut text = String::from("{\"auths\":{");
+    for number in 0..count {
+        let comma = if number == 0 { "" } else { "," };
+        let auth = STANDARD.encode(format!("puller:{MARKER}large-{number:05}-{number:0>24}"));
+        let _infallible = write!(
+            text,
+            "{comma}\"r{number:05}.registry.example\":{{\"auth\":\"{auth}\",\"email\":\"team-{number}@example.com\"}}"
+        );
+    }
+    text.push_str("}}");
+    text
+}
+
+/// What a leak of any fixture would look like: the marker itself, and the part of its base64 form that does
+/// not depend on what stands around it, in each of the three alignments.
+pub fn traces() -> Vec<String> {
+    let mut traces = vec![MARKER.to_owned()];
+    for shift in 0..3 {
+        let shifted = STANDARD.encode([&b"###"[..shift], MARKER.as_bytes()].concat());
+        let start = (shift * 8).div_ceil(6);
+        let whole = (shift + MARKER.len()) * 8 / 6;
+        traces.push(shifted[start..whole].to_owned());
+    }
+    traces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_fixture_leaves_a_trace() {
+        let found = |text: &str| traces().iter().any(|trace| text.contains(trace));
+        let credential = Credential::new();
+        assert!(found(&credential.password) && found(&credential.auth()));
+        for before in ["", "a", "ab", "abc"] {
+            assert!(found(
+                &STANDARD.encode(format!("{before}{}", credential.password))
+            ));
+        }
+        assert!(!found("nothing secret"));
+    }
+}
