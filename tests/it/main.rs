@@ -1,1 +1,19 @@
-//! One integration binary.
+//! Black-box tests, in one binary so that they share one control plane.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "all of this is test code; clippy recognizes only the functions marked as tests"
+)]
+
+mod agent_admin;
+mod agent_cluster;
+mod agent_files;
+mod agent_outages;
+mod cluster_harness;
+mod commands;
+mod install_faults;
+mod install_kill;
+mod install_mounts;
+mod leaks;
+mod reader_models;
