@@ -1,0 +1,23 @@
+//! `make bench`: the figures of the product, measured on this machine in one run.
+#![allow(
+    clippy::print_stdout,
+    reason = "printing the figures is what it is for"
+)]
+
+mod agent;
+mod document;
+mod figures;
+
+use anyhow::Result;
+
+use crate::figures::Figures;
+
+fn main() -> Result<()> {
+    let mut figures = Figures::default();
+    document::measure(&mut figures);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(agent::measure(&mut figures))?;
+    figures.write()
+}
