@@ -9,7 +9,7 @@ use super::Shape;
 use super::entry::{self, Entry, Unusable};
 use super::finding::{Finding, Reason};
 use super::key::{Key, Registry};
-use super::render::{self, push_compact, push_string};
+use super::render::{self, compacted, push_string};
 use super::shape::holds_credential;
 use crate::json::{Kind, Member, Node, Places, Text, folds_to};
 use crate::reader::{self, Reader};
@@ -159,35 +159,36 @@ impl<'c> Check<'c> {
                 return None;
             }
         };
-        let is_auths = |name: &str| shape == Shape::ConfigJson && folds_to(name, "auths");
-        if shape == Shape::DockerCfg {
-            if let Some(auths) = members
-                .iter()
-                .find(|m| folds_to(&m.name, "auths") && holds_entries(m.value))
-            {
-                self.report(
-                    Reason::WrongShape,
-                    auths.offset,
-                    "this is a config.json in a place for legacy .dockercfg; clients would see one registry \
-                     called `auths`; use the type kubernetes.io/dockerconfigjson",
-                );
-                return None;
-            }
-            let mut document = Document::default();
-            self.entries(root, &mut document);
-            self.whole(&document, root);
-            return Some(document);
+        match shape {
+            Shape::ConfigJson => self.config_json(root, &members),
+            Shape::DockerCfg => self.docker_cfg(root, &members),
         }
+    }
 
+    fn docker_cfg(&mut self, root: Node<'c>, members: &[Member<'c>]) -> Option<Document> {
+        let wrapped = |m: &&Member<'c>| folds_to(&m.name, "auths") && holds_entries(m.value);
+        if let Some(auths) = members.iter().find(wrapped) {
+            self.report(
+                Reason::WrongShape,
+                auths.offset,
+                "this is a config.json in a place for legacy .dockercfg; clients would see one registry \
+                 called `auths`; use the type kubernetes.io/dockerconfigjson",
+            );
+            return None;
+        }
+        let mut document = Document::default();
+        self.entries(root, &mut document);
+        self.whole(&document, root);
+        Some(document)
+    }
+
+    fn config_json(&mut self, root: Node<'c>, members: &[Member<'c>]) -> Option<Document> {
         let mut document = Document::default();
         let mut auths = None;
-        for member in &members {
-            if !is_auths(&member.name) {
-                let mut body = Zeroizing::new(Vec::with_capacity(member.value.raw().len()));
-                push_compact(&mut body, member.value.raw());
-                document
-                    .fields
-                    .insert(member.name.clone().into_owned(), body);
+        for member in members {
+            if !folds_to(&member.name, "auths") {
+                let name = member.name.clone().into_owned();
+                document.fields.insert(name, compacted(member.value.raw()));
                 continue;
             }
             match member.value.kind() {
@@ -219,7 +220,7 @@ impl<'c> Check<'c> {
                 }
             }
         }
-        self.fields(&members, &mut document);
+        self.fields(members, &mut document);
         let Some(auths) = auths.filter(|node| node.kind() == Kind::Object) else {
             if members.iter().any(|member| holds_credential(member.value)) {
                 self.report(
@@ -266,8 +267,7 @@ impl<'c> Check<'c> {
                     document.entries.insert(name, entry).is_some() || other
                 }
                 Err(why) => {
-                    let mut body = Zeroizing::new(Vec::with_capacity(member.value.raw().len()));
-                    push_compact(&mut body, member.value.raw());
+                    let body = compacted(member.value.raw());
                     let other = document.entries.remove(&name).is_some();
                     document
                         .unusable

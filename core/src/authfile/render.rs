@@ -64,6 +64,13 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string is written to memory");
 }
 
+/// A JSON value without the white space around its tokens.
+pub(super) fn compacted(raw: &str) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(raw.len()));
+    push_compact(&mut out, raw);
+    out
+}
+
 /// Appends a JSON value without the white space around its tokens.
 pub(super) fn push_compact(out: &mut Vec<u8>, raw: &str) {
     let mut in_string = false;

@@ -83,11 +83,6 @@ impl Target {
         &self.path
     }
 
-    /// How it is written.
-    pub fn options(&self) -> &Options {
-        &self.options
-    }
-
     /// Whether [`Target::replace`] would be refused before it writes anything: no directory, a
     /// link that leaves its root, not a regular file, a single-file bind mount.
     pub fn check(&self) -> Result<(), TargetError> {
