@@ -1,6 +1,7 @@
 //! Registry auth files: the document, its validation, merge and rendering.
 
 pub mod base64;
+mod check;
 pub mod credential;
 mod document;
 mod entry;
@@ -9,6 +10,7 @@ mod join;
 pub mod key;
 mod ledger;
 mod merge;
+mod pair;
 mod render;
 mod shape;
 

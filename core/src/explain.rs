@@ -124,7 +124,7 @@ impl Answer {
             .candidates
             .iter()
             .map(|candidate| Candidate {
-                key: key::display(candidate.key).into_owned(),
+                key: key::display(candidate.key).to_owned(),
                 position: file.text.position(candidate.offset),
                 rule: candidate.rule.as_str(),
                 usable: candidate

@@ -12,13 +12,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::inside::{Elements, Member, Members};
 pub use self::place::{Places, Position};
 
+mod inside;
 mod lexical;
 mod place;
 
@@ -147,25 +148,13 @@ impl<'a> Node<'a> {
 
     /// The members of an object in document order, equal names included; `None` when it is not an
     /// object.
-    pub fn members(&self) -> Option<Vec<Member<'a>>> {
-        if self.kind() != Kind::Object {
-            return None;
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(self.raw());
-        deserializer
-            .deserialize_map(Members { text: self.text })
-            .ok()
+    pub fn members(&self) -> Option<Members<'a>> {
+        (self.kind() == Kind::Object).then(|| Members::of(*self))
     }
 
     /// The elements of an array in order; `None` when it is not an array.
-    pub fn elements(&self) -> Option<Vec<Node<'a>>> {
-        if self.kind() != Kind::Array {
-            return None;
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(self.raw());
-        deserializer
-            .deserialize_seq(Elements { text: self.text })
-            .ok()
+    pub fn elements(&self) -> Option<Elements<'a>> {
+        (self.kind() == Kind::Array).then(|| Elements::of(*self))
     }
 
     /// The value of a string, a lone surrogate escape read as U+FFFD; `None` when it is not a
@@ -184,26 +173,6 @@ impl fmt::Debug for Node<'_> {
         f.debug_struct("Node")
             .field("kind", &self.kind())
             .field("offset", &self.start)
-            .finish_non_exhaustive()
-    }
-}
-
-/// One `"name": value` pair of an object.
-pub struct Member<'a> {
-    /// The name, unescaped.
-    pub name: Cow<'a, str>,
-    /// Byte offset of the name's opening quote.
-    pub offset: usize,
-    /// The value.
-    pub value: Node<'a>,
-}
-
-/// Names can carry credentials (`https://user:password@host`), so only the place is shown.
-impl fmt::Debug for Member<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member")
-            .field("offset", &self.offset)
-            .field("value", &self.value)
             .finish_non_exhaustive()
     }
 }
@@ -300,51 +269,6 @@ pub fn folds_to(name: &str, field: &str) -> bool {
     folded.eq(field
         .chars()
         .map(|character| character.to_ascii_lowercase()))
-}
-
-struct Members<'a> {
-    text: &'a str,
-}
-
-impl<'a> Visitor<'a> for Members<'a> {
-    type Value = Vec<Member<'a>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((name, value)) = map.next_entry::<&'a RawValue, &'a RawValue>()? {
-            let name = Node::new(self.text, name.get());
-            members.push(Member {
-                name: name.text().unwrap_or_default(),
-                offset: name.start,
-                value: Node::new(self.text, value.get()),
-            });
-        }
-        Ok(members)
-    }
-}
-
-struct Elements<'a> {
-    text: &'a str,
-}
-
-impl<'a> Visitor<'a> for Elements<'a> {
-    type Value = Vec<Node<'a>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = sequence.next_element::<&'a RawValue>()? {
-            elements.push(Node::new(self.text, element.get()));
-        }
-        Ok(elements)
-    }
 }
 
 #[cfg(test)]

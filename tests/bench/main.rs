@@ -7,6 +7,7 @@
 mod agent;
 mod document;
 mod figures;
+mod kills;
 
 use anyhow::Result;
 
@@ -15,6 +16,7 @@ use crate::figures::Figures;
 fn main() -> Result<()> {
     let mut figures = Figures::default();
     document::measure(&mut figures);
+    kills::measure(&mut figures)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

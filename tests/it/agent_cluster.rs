@@ -346,7 +346,7 @@ async fn a_key_of_another_name_is_used_when_it_is_configured_and_told_when_not()
 #[tokio::test]
 async fn five_thousand_entries_and_a_full_mebibyte_pass() -> Result<()> {
     let scene = Scene::new(Cluster::shared().await?, "large").await?;
-    let mut body = large_config_json(5000);
+    let mut body = large_config_json(5000, "");
     ensure!(body.len() < 1024 * 1024, "{} bytes", body.len());
     // The API server's limit is for the data in all: what is missing to it becomes white space.
     let padding = 1024 * 1024 - body.len();

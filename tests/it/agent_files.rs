@@ -276,7 +276,7 @@ async fn a_mounted_secret_volume_is_followed_through_its_swaps() -> Result<()> {
 
 #[tokio::test]
 async fn five_thousand_entries_pass() -> Result<()> {
-    let site = site("large", &large_config_json(5000), "")?;
+    let site = site("large", &large_config_json(5000, ""), "")?;
     let agent = site.start().await?;
     eventually("the target has all entries", async || {
         let found = keys(&target(&site)?).len();
@@ -390,11 +390,7 @@ async fn the_page_of_metrics_names_what_is_served() -> Result<()> {
     let credential = Credential::new();
     let body = json!({"auths": {"a.example": credential.entry(), "quay.io/team": credential.entry(), "b.example": {"auth": "bar"}}});
     let site = site("metrics", &body.to_string(), "")?;
-    // One target with a finding, one that cannot be written.
-    site.write(
-        "auth.json",
-        config_json([("a.example", &Credential::new())]),
-    )?;
+    // One target that is written, one that cannot be.
     let nowhere = site.join("nowhere/config.json");
     let config = std::fs::read_to_string(site.config())?;
     site.write(
@@ -411,6 +407,17 @@ async fn the_page_of_metrics_names_what_is_served() -> Result<()> {
     eventually("a failure", async || {
         agent
             .metric("pullkeeper_target_write_failures_total", &labels)
+            .await
+    })
+    .await?;
+    // After the reload, which forgets what was put right before it.
+    site.write(
+        "auth.json",
+        config_json([("a.example", &Credential::new())]),
+    )?;
+    eventually("a finding about a target", async || {
+        agent
+            .metric("pullkeeper_target_findings", &["reason=\"Drift\""])
             .await
     })
     .await?;

@@ -57,15 +57,15 @@ pub fn config_json<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Credentia
     json!({ "auths": auths }).to_string()
 }
 
-/// A config.json with `count` registries, each with a credential of its own.
-pub fn large_config_json(count: usize) -> String {
+/// A config.json with `count` registries, each with a credential of its own. `path` is appended to every key.
+pub fn large_config_json(count: usize, path: &str) -> String {
     let mut text = String::from("{\"auths\":{");
     for number in 0..count {
         let comma = if number == 0 { "" } else { "," };
         let auth = STANDARD.encode(format!("puller:{MARKER}large-{number:05}-{number:0>24}"));
         let _infallible = write!(
             text,
-            "{comma}\"r{number:05}.registry.example\":{{\"auth\":\"{auth}\",\"email\":\"team-{number}@example.com\"}}"
+            "{comma}\"r{number:05}.registry.example{path}\":{{\"auth\":\"{auth}\",\"email\":\"team-{number}@example.com\"}}"
         );
     }
     text.push_str("}}");

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
+pub mod kill;
+
 /// A file that the writer looks for right before the calls of the path; it never exists.
 pub const BEGIN: &str = "/install-writer-begins";
 /// A file that the writer looks for right after the calls of the path; it never exists.

@@ -5,22 +5,14 @@ use std::fmt;
 use std::ops::Deref;
 
 use base64::Engine as _;
-use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use super::finding::{Finding, Reason};
-use super::render::{push_compact, push_string};
+use super::pair::{Pair, Scratch};
+use super::render::{push_compact, push_name, push_string};
 use crate::json::{Kind, Node, folds_to};
 use crate::reader::Reader;
-
-/// Decodes what any tool may have written; what is *accepted* is decided after decoding.
-const FORGIVING: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_allow_trailing_bits(true)
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD_FORGIVING: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, FORGIVING);
-const URL_SAFE_FORGIVING: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, FORGIVING);
 
 /// A usable entry: its key, and its object rendered in the form that every client reads alike.
 ///
@@ -82,13 +74,14 @@ pub(super) enum Unusable {
 pub(super) fn read(
     key: &str,
     node: Node<'_>,
+    scratch: &mut Scratch,
     findings: &mut Vec<Finding>,
 ) -> Result<Entry, Unusable> {
     let fields = Fields::of(node).map_err(|detail| {
         findings.push(Finding::new(Reason::BadEntry, detail).about(key));
         Unusable::Broken
     })?;
-    let pair = fields.pair().map_err(|detail| {
+    let pair = fields.pair(scratch).map_err(|detail| {
         findings.push(Finding::new(Reason::BadEntry, detail).about(key));
         Unusable::Broken
     })?;
@@ -113,7 +106,13 @@ pub(super) fn read(
     }
     let repaired = pair.as_ref().is_some_and(|pair| pair.repaired);
     if let Some(pair) = &pair {
-        pair.remarks(&fields, &mut report);
+        if !fields.auth.is_empty() && pair.contradicts(&fields.username, &fields.password) {
+            report(
+                Reason::ConflictingFields,
+                "`auth` and `username`/`password` say different things; every client takes `auth`",
+            );
+        }
+        pair.remarks(&mut report);
     }
     Ok(Entry {
         key: key.to_owned(),
@@ -122,6 +121,17 @@ pub(super) fn read(
         repaired,
     })
 }
+
+/// The fields that some client knows.
+const FIELDS: [&str; 7] = [
+    "auth",
+    "email",
+    "identitytoken",
+    "password",
+    "registrytoken",
+    "serveraddress",
+    "username",
+];
 
 /// The fields that clients know, by Go's rules: names fold, of equal names the last counts, null changes nothing.
 #[derive(Default)]
@@ -204,51 +214,35 @@ impl<'a> Fields<'a> {
 
     /// The slot of a known field; the inner `None` is a field that is known and dropped.
     fn known(&mut self, name: &str) -> Option<Option<&mut Plain<'a>>> {
-        const KNOWN: [&str; 7] = [
-            "auth",
-            "email",
-            "identitytoken",
-            "password",
-            "registrytoken",
-            // docker derives it from the key.
-            "serveraddress",
-            "username",
-        ];
-        let exact = KNOWN.into_iter().find(|field| *field == name);
-        let field = exact.or_else(|| KNOWN.into_iter().find(|field| folds_to(name, field)))?;
-        Some(match field {
+        Some(match name {
             "auth" => Some(&mut self.auth),
             "email" => Some(&mut self.email),
             "identitytoken" => Some(&mut self.identity_token),
             "password" => Some(&mut self.password),
             "registrytoken" => Some(&mut self.registry_token),
+            // docker derives it from the key.
+            "serveraddress" => None,
             "username" => Some(&mut self.username),
-            _ => None,
+            _ => {
+                let field = FIELDS.into_iter().find(|field| folds_to(name, field))?;
+                return self.known(field);
+            }
         })
     }
 
-    fn pair(&self) -> Result<Option<Pair>, &'static str> {
+    fn pair<'s>(&self, scratch: &'s mut Scratch) -> Result<Option<Pair<'s>>, &'static str> {
         if !self.auth.is_empty() {
-            return Pair::decode(&self.auth).map(Some);
+            return Pair::decode(&self.auth, scratch).map(Some);
         }
         if self.username.is_empty() && self.password.is_empty() {
             return Ok(None);
         }
-        if self.username.contains(':') {
-            return Err("`username` holds a colon, which no client can carry");
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(
-            self.username.len() + self.password.len() + 1,
-        ));
-        bytes.extend_from_slice(self.username.as_bytes());
-        bytes.push(b':');
-        bytes.extend_from_slice(self.password.as_bytes());
-        Pair::new(bytes, true).map(Some)
+        Pair::of(&self.username, &self.password, scratch).map(Some)
     }
 
-    fn render(&self, pair: Option<&Pair>) -> Zeroizing<Vec<u8>> {
+    fn render(&self, pair: Option<&Pair<'_>>) -> Zeroizing<Vec<u8>> {
         let encoded = match pair {
-            Some(pair) if !pair.canonical => Zeroizing::new(STANDARD.encode(pair.bytes.as_slice())),
+            Some(pair) if !pair.canonical => Zeroizing::new(STANDARD.encode(pair.bytes)),
             _ => Zeroizing::default(),
         };
         let auth = match pair {
@@ -261,146 +255,31 @@ impl<'a> Fields<'a> {
             ("identitytoken", &*self.identity_token),
             ("registrytoken", &*self.registry_token),
         ];
-        let known = known.into_iter().filter(|(_, text)| !text.is_empty());
-        let mut parts: Vec<_> = known.map(|(name, text)| (name, Part::Text(text))).collect();
-        parts.extend(
-            self.unknown
-                .iter()
-                .map(|(name, node)| (name.as_str(), Part::Raw(node.raw()))),
-        );
-        parts.sort_unstable_by_key(|(name, _)| *name);
+        let mut unknown = self.unknown.iter().peekable();
 
-        // Sized beforehand: growing would leave copies of the credential behind.
-        let size = parts
+        // Sized beforehand: growing would leave copies of the credential behind. A name or value gets longer
+        // by quotes and separators, and where it is escaped.
+        let size = |name: &str, value: &str| 2 * name.len() + value.len() + value.len() / 8 + 8;
+        let of_known = known.iter().map(|(name, text)| size(name, text));
+        let of_unknown = self
+            .unknown
             .iter()
-            .map(|(name, part)| name.len() + part.len() + 32)
-            .sum();
-        let mut body = Zeroizing::new(Vec::with_capacity(size));
+            .map(|(name, node)| size(name, node.raw()));
+        let mut body = Zeroizing::new(Vec::with_capacity(of_known.chain(of_unknown).sum()));
         body.push(b'{');
-        for (at, (name, part)) in parts.into_iter().enumerate() {
-            if at > 0 {
-                body.push(b',');
+        for (name, text) in known.into_iter().filter(|(_, text)| !text.is_empty()) {
+            while let Some((other, node)) = unknown.next_if(|(other, _)| other.as_str() < name) {
+                push_name(&mut body, other);
+                push_compact(&mut body, node.raw());
             }
-            push_string(&mut body, name);
-            body.push(b':');
-            match part {
-                Part::Text(text) => push_string(&mut body, text),
-                Part::Raw(raw) => push_compact(&mut body, raw),
-            }
+            push_name(&mut body, name);
+            push_string(&mut body, text);
+        }
+        for (name, node) in unknown {
+            push_name(&mut body, name);
+            push_compact(&mut body, node.raw());
         }
         body.push(b'}');
         body
-    }
-}
-
-/// A field's value on its way out.
-enum Part<'a> {
-    Text(&'a str),
-    Raw(&'a str),
-}
-
-impl Part<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Text(text) | Self::Raw(text) => text.len(),
-        }
-    }
-}
-
-/// `user:password` as bytes, with at least a user.
-struct Pair {
-    bytes: Zeroizing<Vec<u8>>,
-    colon: usize,
-    /// The text it was decoded from is the one that encoding it gives.
-    canonical: bool,
-    repaired: bool,
-}
-
-impl Pair {
-    fn new(mut bytes: Zeroizing<Vec<u8>>, mut repaired: bool) -> Result<Self, &'static str> {
-        // kubelet keeps trailing NULs that the other clients trim.
-        while bytes.last() == Some(&0) {
-            bytes.pop();
-            repaired = true;
-        }
-        match bytes.iter().position(|&b| b == b':') {
-            None => Err(
-                "`auth` decodes to text without a colon, which costs kubelet and docker the whole file",
-            ),
-            Some(0) => Err("the user name is empty, which costs docker the whole file"),
-            Some(colon) => Ok(Self {
-                bytes,
-                colon,
-                canonical: false,
-                repaired,
-            }),
-        }
-    }
-
-    /// Reads `auth` in every dialect that cannot be mistaken for another.
-    fn decode(auth: &str) -> Result<Self, &'static str> {
-        // Strict, and nearly always enough: what passes needs no other encoding.
-        if let Ok(bytes) = STANDARD.decode(auth) {
-            let pair = Self::new(Zeroizing::new(bytes), false)?;
-            return Ok(Self {
-                canonical: !pair.repaired,
-                ..pair
-            });
-        }
-        let mut repaired = false;
-        let mut text = Zeroizing::new(String::new());
-        let wrapped = auth.bytes().any(|b| b.is_ascii_whitespace());
-        if wrapped {
-            text.extend(auth.chars().filter(|c| !c.is_ascii_whitespace()));
-            repaired = true;
-        }
-        let plain = if wrapped { text.as_str() } else { auth };
-        let url_safe = plain.contains(['-', '_']);
-        repaired |= url_safe || plain.len() % 4 != 0;
-        let engine = if url_safe {
-            &URL_SAFE_FORGIVING
-        } else {
-            &STANDARD_FORGIVING
-        };
-        let bytes = engine
-            .decode(plain)
-            .map_err(|_| "`auth` is not base64, which costs kubelet and docker the whole file")?;
-        Self::new(Zeroizing::new(bytes), repaired)
-    }
-
-    fn remarks(&self, fields: &Fields<'_>, report: &mut impl FnMut(Reason, &'static str)) {
-        let (user, password) = (&self.bytes[..self.colon], &self.bytes[self.colon + 1..]);
-        let differs = |field: &str, own: &[u8]| !field.is_empty() && field.as_bytes() != own;
-        if !fields.auth.is_empty()
-            && (differs(&fields.username, user) || differs(&fields.password, password))
-        {
-            report(
-                Reason::ConflictingFields,
-                "`auth` and `username`/`password` say different things; every client takes `auth`",
-            );
-        }
-        if self.repaired {
-            report(
-                Reason::Repaired,
-                "the entry was rewritten as one padded base64 `auth`, which every client reads",
-            );
-        }
-        if std::str::from_utf8(&self.bytes).is_err() {
-            report(
-                Reason::NotUtf8,
-                "the credential is not UTF-8; kubelet cannot hand it to the runtime",
-            );
-        }
-        if password.ends_with(b"\n") {
-            report(
-                Reason::SuspiciousPassword,
-                "the password ends in a line break, which is sent with it; `echo` adds one, `printf %s` does not",
-            );
-        } else if self.bytes.iter().any(u8::is_ascii_control) {
-            report(
-                Reason::SuspiciousPassword,
-                "the credential holds a control character",
-            );
-        }
     }
 }

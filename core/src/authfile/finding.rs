@@ -41,8 +41,14 @@ impl Finding {
 
     /// Names the registry, in the form that may be shown.
     #[must_use]
-    pub fn about(mut self, key: &str) -> Self {
-        self.registry = Some(super::key::display(key).into_owned());
+    pub fn about(self, key: &str) -> Self {
+        self.about_shown(super::key::display(key))
+    }
+
+    /// Names the registry by a key in the form that may be shown.
+    #[must_use]
+    pub(super) fn about_shown(mut self, shown: &str) -> Self {
+        self.registry = Some(shown.to_owned());
         self
     }
 

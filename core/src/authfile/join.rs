@@ -1,6 +1,6 @@
 //! Several sources, one wish: who wins, and what must not be taken away yet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::document::Document;
 use super::entry::Entry;
@@ -21,8 +21,10 @@ pub struct Contribution<'d> {
 /// The joined wish of all sources.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted<'d> {
-    pub(super) entries: BTreeMap<&'d str, Owned<'d, &'d Entry>>,
-    pub(super) fields: BTreeMap<&'d str, Owned<'d, &'d [u8]>>,
+    /// Sorted by key, each key once.
+    pub(super) entries: Vec<(&'d str, Owned<'d, &'d Entry>)>,
+    /// Sorted by name, each name once.
+    pub(super) fields: Vec<(&'d str, Owned<'d, &'d [u8]>)>,
     sources: Vec<Contribution<'d>>,
 }
 
@@ -64,17 +66,12 @@ impl<'d> Wanted<'d> {
                         continue;
                     }
                 }
-                wanted.entries.insert(
-                    entry.key(),
-                    Owned {
-                        source,
-                        value: entry,
-                    },
-                );
+                let value = entry;
+                wanted.entries.push((entry.key(), Owned { source, value }));
             }
             for (name, value) in document.fields() {
                 if rank == 0 {
-                    wanted.fields.insert(name, Owned { source, value });
+                    wanted.fields.push((name, Owned { source, value }));
                 } else {
                     findings.push(Finding::new(
                         Reason::FieldIgnored,
@@ -84,6 +81,8 @@ impl<'d> Wanted<'d> {
                 }
             }
         }
+        // Two sources' entries of one key name one registry, so only the first of them is here.
+        wanted.entries.sort_by_key(|(key, _)| *key);
         wanted
     }
 
@@ -101,8 +100,8 @@ impl<'d> Wanted<'d> {
     pub fn missing(&self, required: &[String], severity: Severity) -> Vec<Finding> {
         let keys: Vec<_> = self
             .entries
-            .keys()
-            .filter_map(|key| Key::parse(key).ok())
+            .iter()
+            .filter_map(|(key, _)| Key::parse(key).ok())
             .collect();
         let uncovered = |registry: &&String| {
             Key::parse(registry).is_ok_and(|registry| !keys.iter().any(|key| key.covers(&registry)))

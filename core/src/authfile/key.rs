@@ -1,7 +1,5 @@
 //! Registry keys: the left-hand side of `auths`, where host names, URLs and patterns meet.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
@@ -32,30 +30,40 @@ impl<'k> Key<'k> {
         if key.is_empty() {
             return Err("the key is empty");
         }
-        // Bytes first: nearly all keys are ASCII, and every entry's key comes by here several times.
-        if key.bytes().any(|b| b <= b' ' || b == 0x7f)
-            || (!key.is_ascii() && key.chars().any(|c| c.is_control() || c.is_whitespace()))
+        // One look at every byte: every entry's key comes by here several times.
+        let found = key
+            .bytes()
+            .fold(0, |found, byte| found | CLASSES[usize::from(byte)]);
+        if found & BLANK != 0
+            || (found & BEYOND_ASCII != 0
+                && key.chars().any(|c| c.is_control() || c.is_whitespace()))
         {
             return Err("the key holds white space or a control character");
         }
-        let url = key
-            .split_once(':')
-            .and_then(|(scheme, rest)| Some((scheme, rest.strip_prefix("//")?)));
+        let url = (found & COLON != 0)
+            .then(|| key.split_once("://"))
+            .flatten()
+            .filter(|(scheme, _)| !scheme.contains(':'));
         let (scheme, rest) = match url {
             Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),
             Some(_) => return Err("the key has a scheme other than http or https"),
             None => (None, key),
         };
-        if rest.contains('@') {
+        if found & AT != 0 {
             return Err(
                 "the key holds user-info or a digest; a key names a registry and nothing else",
             );
         }
-        if rest.bytes().any(is_lost_in_urls) {
+        if found & LOST_IN_URLS != 0 {
             return Err("the key holds a character that kubelet's URL reader drops or refuses");
         }
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (host, port) = split_port(authority)?;
+        let slash = rest.bytes().position(|byte| byte == b'/');
+        let (authority, path) = rest.split_at(slash.unwrap_or(rest.len()));
+        let (host, port) = if found & (COLON | BRACKET) == 0 {
+            (authority, None)
+        } else {
+            split_port(authority)?
+        };
         if host.is_empty() {
             return Err("the key has no host");
         }
@@ -70,7 +78,7 @@ impl<'k> Key<'k> {
         if !literal
             && !host
                 .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._*".contains(&b))
+                .all(|byte| CLASSES[usize::from(byte)] & IN_HOST != 0)
         {
             return Err("the key's host holds a character that no registry name has");
         }
@@ -130,7 +138,7 @@ impl<'k> Key<'k> {
     /// What clients do with this key that its author may not expect.
     pub(super) fn surprises(&self, key: &str, findings: &mut Vec<Finding>) {
         let mut add = |reason, detail: &'static str| {
-            findings.push(Finding::new(reason, detail).about(key));
+            findings.push(Finding::new(reason, detail).about_shown(shown(key)));
         };
         let repository = self.repository();
         if !repository.is_empty() {
@@ -196,22 +204,56 @@ impl<'k> Key<'k> {
 pub(super) type Registry<'k> = (&'k str, Option<&'k str>, &'k str);
 
 /// The form of a key that may be shown: never user-info, never a credential that was put in the wrong place.
-pub fn display(key: &str) -> Cow<'_, str> {
-    const LONGEST: usize = 255;
-    let plain = key.len() <= LONGEST && Key::parse(key).is_ok() && !looks_like_credential(key);
-    if plain {
-        Cow::Borrowed(key)
-    } else {
-        Cow::Borrowed("(unprintable key)")
+pub fn display(key: &str) -> &str {
+    match Key::parse(key) {
+        Ok(_) => shown(key),
+        Err(_) => UNPRINTABLE,
     }
 }
 
-fn is_lost_in_urls(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'?' | b'#' | b'\\' | b'%' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}'
-    )
+/// [`display`] for a key that parses.
+fn shown(key: &str) -> &str {
+    const LONGEST: usize = 255;
+    if key.len() <= LONGEST && !looks_like_credential(key) {
+        key
+    } else {
+        UNPRINTABLE
+    }
 }
+
+const UNPRINTABLE: &str = "(unprintable key)";
+
+const BLANK: u8 = 1;
+const BEYOND_ASCII: u8 = 1 << 1;
+const COLON: u8 = 1 << 2;
+const AT: u8 = 1 << 3;
+const LOST_IN_URLS: u8 = 1 << 4;
+const BRACKET: u8 = 1 << 5;
+const IN_HOST: u8 = 1 << 6;
+
+/// What each byte of a key means for taking it apart.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        #[allow(clippy::cast_possible_truncation, reason = "there are 256 bytes")]
+        let class = match byte as u8 {
+            0..=b' ' | 0x7f => BLANK,
+            0x80.. => BEYOND_ASCII,
+            b':' => COLON,
+            b'@' => AT,
+            b'?' | b'#' | b'\\' | b'%' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                LOST_IN_URLS
+            }
+            b'[' => BRACKET,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'*' => IN_HOST,
+            _ => 0,
+        };
+        classes[byte] = class;
+        byte += 1;
+    }
+    classes
+};
 
 /// A base64 pair without a dot or colon passes for a host name, so it is decoded to tell.
 fn looks_like_credential(key: &str) -> bool {

@@ -1,11 +1,12 @@
 //! The three-way merge: what is wished for, what is on disk, and what we put there before.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::iter::Peekable;
 
 use zeroize::Zeroizing;
 
-use super::document::Document;
-use super::entry::Unusable;
+use super::document::{Document, Leftover};
+use super::entry::{Entry, Unusable};
 use super::finding::{Finding, Reason};
 use super::join::{Owned, Wanted};
 use super::ledger::{Hasher, Ledger, Managed, Part};
@@ -85,43 +86,28 @@ pub fn merge(
     let on_disk = disk.unwrap_or(&nothing);
     let hasher = ledger.hasher();
 
-    let wished = wanted
-        .entries
-        .iter()
-        .filter(|(_, owned)| {
-            rules
-                .readers
-                .iter()
-                .any(|&reader| owned.value.serves(reader))
-        })
-        .map(|(key, owned)| {
-            (
-                *key,
-                Owned {
-                    source: owned.source,
-                    value: owned.value.body(),
-                },
-            )
-        })
-        .collect();
-    let present = on_disk
-        .entries()
-        .map(|entry| (entry.key(), entry.body()))
-        .collect();
+    let served = |owned: &Owned<'_, &Entry>| {
+        let mut readers = rules.readers.iter();
+        readers.any(|&reader| owned.value.serves(reader))
+    };
+    let wished = wanted.entries.iter().filter(|(_, owned)| served(owned));
+    let wished = wished.map(|(key, owned)| {
+        let (source, value) = (owned.source, owned.value.body());
+        (*key, Owned { source, value })
+    });
+    let present = on_disk.entries().map(|entry| (entry.key(), entry.body()));
     let mut entries = Merge::new(Part::Entries, wanted, ledger, &hasher, rules);
-    entries.run(&wished, &present);
-    let rewritten = on_disk
-        .entries()
-        .filter(|entry| entry.was_repaired() && entries.out.contains_key(entry.key()))
-        .map(|entry| entry.key().to_owned());
-    entries.changes.changed.extend(rewritten);
+    entries.run(wished, present, on_disk.leftovers());
+    for entry in on_disk.entries().filter(|entry| entry.was_repaired()) {
+        if entries.outcome(entry.key()).is_some() {
+            entries.changes.changed.push(entry.key().to_owned());
+        }
+    }
     entries.changes.changed.sort_unstable();
     entries.changes.changed.dedup();
-    entries.leftovers(on_disk);
 
     let mut fields = Merge::new(Part::Fields, wanted, ledger, &hasher, rules);
-    let present = on_disk.fields().collect();
-    fields.run(&wanted.fields, &present);
+    fields.run(wanted.fields.iter().copied(), on_disk.fields(), &[]);
 
     let mut changes = entries.changes;
     changes.document = disk.is_none() || !fields.changes.is_empty();
@@ -140,7 +126,8 @@ pub fn merge(
 struct Merge<'m> {
     part: Part,
     wanted: &'m Wanted<'m>,
-    before: &'m BTreeMap<String, Managed>,
+    /// What we put there, from the key on that is being merged.
+    before: Peekable<btree_map::Iter<'m, String, Managed>>,
     hasher: &'m Hasher,
     rules: Rules,
     out: Members<'m>,
@@ -161,10 +148,10 @@ impl<'m> Merge<'m> {
         Self {
             part,
             wanted,
-            before: ledger.part(part),
+            before: ledger.part(part).iter().peekable(),
             hasher,
             rules,
-            out: BTreeMap::new(),
+            out: Vec::new(),
             managed: Vec::new(),
             holding: wanted.holds_some(),
             changes: Changes::default(),
@@ -172,26 +159,77 @@ impl<'m> Merge<'m> {
         }
     }
 
-    /// Both maps are walked side by side, in the order of their keys.
-    fn run(&mut self, wished: &BTreeMap<&'m str, Owned<'m, &'m [u8]>>, present: &Members<'m>) {
-        let mut present = present.iter().map(|(&key, &value)| (key, value)).peekable();
-        for (&key, owned) in wished {
-            while let Some((key, value)) = present.next_if(|(other, _)| *other < key) {
-                self.not_wished(key, value);
+    /// All four sequences are in the order of their keys and are walked side by side.
+    fn run(
+        &mut self,
+        wished: impl Iterator<Item = (&'m str, Owned<'m, &'m [u8]>)>,
+        present: impl Iterator<Item = (&'m str, &'m [u8])>,
+        leftovers: &'m [Leftover],
+    ) {
+        let mut wished = wished.peekable();
+        let mut present = present.peekable();
+        let mut leftovers = leftovers.iter().peekable();
+        loop {
+            let next_wished = wished.peek().map(|(key, _)| *key);
+            let next_present = present.peek().map(|(key, _)| *key);
+            let next_leftover = leftovers.peek().map(|leftover| leftover.key.as_str());
+            let next = [next_wished, next_present, next_leftover];
+            let Some(key) = next.into_iter().flatten().min() else {
+                return;
+            };
+            let before = self.before(key);
+            let value = present.next_if(|(other, _)| *other == key);
+            let leftover = leftovers.next_if(|leftover| leftover.key == key);
+            match wished.next_if(|(other, _)| *other == key) {
+                Some((_, owned)) => {
+                    let present = match (value, leftover) {
+                        (Some((_, value)), _) => Present::Entry(value),
+                        (None, Some(_)) => Present::Unusable,
+                        (None, None) => Present::Nothing,
+                    };
+                    self.wished(key, owned, present, before);
+                }
+                None => {
+                    if let Some((_, value)) = value {
+                        self.not_wished(key, value, before);
+                    }
+                    if let Some(leftover) = leftover {
+                        self.leftover(leftover);
+                    }
+                }
             }
-            let value = present
-                .next_if(|(other, _)| *other == key)
-                .map(|(_, value)| value);
-            self.wished(key, *owned, value);
-        }
-        for (key, value) in present {
-            self.not_wished(key, value);
         }
     }
 
-    fn wished(&mut self, key: &'m str, owned: Owned<'m, &'m [u8]>, present: Option<&'m [u8]>) {
+    /// What we put under this key. Keys are asked for in ascending order.
+    fn before(&mut self, key: &str) -> Option<&'m Managed> {
+        while self
+            .before
+            .next_if(|(other, _)| other.as_str() < key)
+            .is_some()
+        {}
+        let found = self.before.next_if(|(other, _)| *other == key);
+        found.map(|(_, managed)| managed)
+    }
+
+    /// What the file is to hold under this key.
+    fn outcome(&self, key: &str) -> Option<&'m [u8]> {
+        let at = self
+            .out
+            .binary_search_by(|(other, _)| (*other).cmp(key))
+            .ok()?;
+        Some(self.out[at].1)
+    }
+
+    fn wished(
+        &mut self,
+        key: &'m str,
+        owned: Owned<'m, &'m [u8]>,
+        present: Present<'m>,
+        before: Option<&'m Managed>,
+    ) {
         if self.holding
-            && let (Some(value), Some(managed)) = (present, self.before.get(key))
+            && let (Present::Entry(value), Some(managed)) = (present, before)
             && self.wanted.outranks(&managed.source, owned.source)
             && self.wanted.holds(key, &managed.source)
             && managed.digests.contains(&self.hasher.digest(value))
@@ -200,11 +238,12 @@ impl<'m> Merge<'m> {
             return;
         }
         match present {
-            None => self.changes.added.push(key.to_owned()),
-            Some(value) if value == owned.value => {}
-            Some(value) => self.replaced(key, value),
+            Present::Nothing => self.changes.added.push(key.to_owned()),
+            Present::Entry(value) if value == owned.value => {}
+            Present::Entry(value) => self.replaced(key, value, before),
+            Present::Unusable => self.changes.changed.push(key.to_owned()),
         }
-        self.out.insert(key, owned.value);
+        self.out.push((key, owned.value));
         let managed = Managed {
             source: owned.source.to_owned(),
             digests: vec![self.hasher.digest(owned.value)],
@@ -212,9 +251,9 @@ impl<'m> Merge<'m> {
         self.managed.push((key.to_owned(), managed));
     }
 
-    fn replaced(&mut self, key: &'m str, value: &'m [u8]) {
+    fn replaced(&mut self, key: &'m str, value: &'m [u8], before: Option<&'m Managed>) {
         self.changes.changed.push(key.to_owned());
-        match self.before.get(key) {
+        match before {
             None => self.report(
                 Reason::ForeignReplaced,
                 key,
@@ -229,8 +268,8 @@ impl<'m> Merge<'m> {
         }
     }
 
-    fn not_wished(&mut self, key: &'m str, value: &'m [u8]) {
-        let Some(managed) = self.before.get(key) else {
+    fn not_wished(&mut self, key: &'m str, value: &'m [u8], before: Option<&'m Managed>) {
+        let Some(managed) = before else {
             self.foreign(key, value);
             return;
         };
@@ -251,7 +290,7 @@ impl<'m> Merge<'m> {
     fn foreign(&mut self, key: &'m str, value: &'m [u8]) {
         match self.rules.foreign {
             Foreign::Keep => {
-                self.out.insert(key, value);
+                self.out.push((key, value));
             }
             Foreign::Drop => {
                 self.changes.removed.push(key.to_owned());
@@ -260,7 +299,7 @@ impl<'m> Merge<'m> {
     }
 
     fn keep_last_good(&mut self, key: &'m str, value: &'m [u8], managed: &Managed) {
-        self.out.insert(key, value);
+        self.out.push((key, value));
         self.managed.push((key.to_owned(), managed.clone()));
         self.report(
             Reason::LastGoodKept,
@@ -269,28 +308,23 @@ impl<'m> Merge<'m> {
         );
     }
 
-    /// Members of the file that are no usable entries: they stay where they do no harm.
-    fn leftovers(&mut self, disk: &'m Document) {
-        for (key, leftover) in disk.leftovers() {
-            let harmless =
-                leftover.why != Unusable::Broken || self.rules.readers == [Reader::Containers];
-            if self.out.contains_key(key) {
-                // It was counted as added above, because it is no usable entry.
-                self.changes.added.retain(|added| added != key);
-                self.changes.changed.push(key.to_owned());
-            } else if harmless && self.rules.foreign == Foreign::Keep {
-                self.out.insert(key, &leftover.body);
-            } else {
-                self.changes.removed.push(key.to_owned());
-                if !harmless {
-                    self.report(
-                        Reason::ForeignBroken,
-                        key,
-                        "an entry in the file that no client can read costs kubelet and docker all others; \
-                         it was taken out",
-                    );
-                }
-            }
+    /// A member of the file that is no usable entry stays where it does no harm.
+    fn leftover(&mut self, leftover: &'m Leftover) {
+        let key = leftover.key.as_str();
+        let harmless =
+            leftover.why != Unusable::Broken || self.rules.readers == [Reader::Containers];
+        if harmless && self.rules.foreign == Foreign::Keep {
+            self.out.push((key, &leftover.body));
+            return;
+        }
+        self.changes.removed.push(key.to_owned());
+        if !harmless {
+            self.report(
+                Reason::ForeignBroken,
+                key,
+                "an entry in the file that no client can read costs kubelet and docker all others; \
+                 it was taken out",
+            );
         }
     }
 
@@ -300,4 +334,13 @@ impl<'m> Merge<'m> {
             self.findings.push(Finding::new(reason, detail).about(key));
         }
     }
+}
+
+/// What the file has under a key.
+#[derive(Clone, Copy)]
+enum Present<'m> {
+    Entry(&'m [u8]),
+    Nothing,
+    /// A member that no client can use.
+    Unusable,
 }

@@ -20,15 +20,11 @@ impl Shape {
     /// [`Shape::ConfigJson`].
     pub fn of_content(bytes: &[u8]) -> Self {
         let text = Text::new(bytes);
-        let members = text
-            .parse()
-            .ok()
-            .and_then(|root| root.members())
-            .unwrap_or_default();
-        let legacy = members
-            .iter()
+        let root = text.parse().ok();
+        let members = || root.and_then(|root| root.members()).unwrap_or_default();
+        let legacy = members()
             .all(|m| m.value.kind() == Kind::Object && !folds_to(&m.name, "auths"))
-            && members.iter().any(|member| holds_credential(member.value));
+            && members().any(|member| holds_credential(member.value));
         if legacy {
             Self::DockerCfg
         } else {
@@ -46,10 +42,8 @@ pub(super) fn holds_credential(node: Node<'_>) -> bool {
         "identitytoken",
         "registrytoken",
     ];
-    node.members().is_some_and(|members| {
-        members
-            .iter()
-            .any(|member| fields.iter().any(|field| folds_to(&member.name, field)))
+    node.members().is_some_and(|mut members| {
+        members.any(|member| fields.iter().any(|field| folds_to(&member.name, field)))
     })
 }
 

@@ -149,7 +149,42 @@ fn names_fold_and_equal_names_count_as_go_reads_them() {
         rendered(&checked),
         "{\"auths\":{\"a.example\":{\"auth\":\"dXNlcjpwYXNz\"},\"b.example\":{\"auth\":\"dXM6cGFzcw==\"}}}\n"
     );
-    assert!(reasons(&checked).contains(&"DuplicateKey"));
+    let duplicates: Vec<_> = checked
+        .findings
+        .iter()
+        .filter(|finding| finding.reason == Reason::DuplicateKey)
+        .map(|finding| (finding.registry.as_deref(), finding.position.unwrap().line))
+        .collect();
+    assert_eq!(duplicates, [(None, 1), (None, 2), (Some("b.example"), 2)]);
+}
+
+#[test]
+fn of_equal_keys_the_last_counts_whatever_it_is() {
+    let checked = check(
+        "{\"auths\":{\n\"b.example\":{\"auth\":\"dXNlcjpwYXNz\"},\n\"a.example\":{\"auth\":\"bar\"},\n\
+         \"b.example\":{},\n\"a.example\":{\"auth\":\"dXNlcjpwYXNz\"},\n\"a.example\":{\"auth\":\"dXM6cGFzcw==\"}}}",
+    );
+    let document = checked.document.as_ref().unwrap();
+    assert_eq!(document.left_out().collect::<Vec<_>>(), ["b.example"]);
+    assert_eq!(
+        rendered(&checked),
+        "{\"auths\":{\"a.example\":{\"auth\":\"dXM6cGFzcw==\"}}}\n"
+    );
+    let duplicates: Vec<_> = checked
+        .findings
+        .iter()
+        .filter(|finding| finding.reason == Reason::DuplicateKey)
+        .map(|finding| {
+            (
+                finding.registry.as_deref().unwrap(),
+                finding.position.unwrap().line,
+            )
+        })
+        .collect();
+    assert_eq!(
+        duplicates,
+        [("b.example", 4), ("a.example", 5), ("a.example", 6)]
+    );
 }
 
 #[test]

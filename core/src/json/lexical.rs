@@ -2,13 +2,18 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 /// Go's `maxNestingDepth` (encoding/json, scanner.go).
 const MAX_DEPTH: usize = 10_000;
 
 /// Offset of the bracket that opens one level too many. `value` must be well-formed.
 pub(super) fn too_deep(value: &str) -> Option<usize> {
-    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
-    if value.bytes().filter(opens).count() <= MAX_DEPTH {
+    // Nearly always enough, and quick: in lumps small enough to be counted in bytes, many at a time.
+    let opens = |byte: &u8| u8::from(matches!(byte, b'[' | b'{'));
+    let lumps = value.as_bytes().chunks(usize::from(u8::MAX));
+    let opening = lumps.map(|lump| usize::from(lump.iter().map(opens).sum::<u8>()));
+    if opening.sum::<usize>() <= MAX_DEPTH {
         return None;
     }
     let mut depth = 0_usize;
@@ -22,6 +27,61 @@ pub(super) fn too_deep(value: &str) -> Option<usize> {
         }
         depth > MAX_DEPTH
     })
+}
+
+/// Where the next value or name begins: after white space, commas and colons.
+pub(super) fn skip_blanks(bytes: &[u8], start: usize) -> usize {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b':');
+    let blanks = bytes[start..].iter().take_while(|byte| blank(byte)).count();
+    start + blanks
+}
+
+/// Where the value that begins at `start` ends. The text must be well-formed.
+pub(super) fn end_of_value(bytes: &[u8], start: usize) -> usize {
+    let structural = |byte: &u8| matches!(byte, b'"' | b'[' | b'{' | b']' | b'}');
+    match bytes[start] {
+        b'"' => end_of_string(bytes, start),
+        b'[' | b'{' => {
+            let mut at = start;
+            let mut depth = 0_usize;
+            while let Some(next) = bytes[at..].iter().position(structural) {
+                at += next;
+                match bytes[at] {
+                    b'"' => {
+                        at = end_of_string(bytes, at);
+                        continue;
+                    }
+                    b'[' | b'{' => depth += 1,
+                    _ => depth -= 1,
+                }
+                at += 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            bytes.len()
+        }
+        _ => {
+            let ends =
+                |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b']' | b'}');
+            let rest = &bytes[start..];
+            start + rest.iter().position(ends).unwrap_or(rest.len())
+        }
+    }
+}
+
+/// Where the string whose opening quote is at `start` ends.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(found) = memchr2(b'"', b'\\', &bytes[at..]) {
+        at += found + 1;
+        if bytes[at - 1] == b'"' {
+            return at;
+        }
+        // Whatever is escaped is no end.
+        at += 1;
+    }
+    bytes.len()
 }
 
 /// Whether `text`, the well-formed beginning of a value, stops inside a string.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use memchr::{memchr_iter, memrchr};
 use serde::Serialize;
 
 /// A place in a text; lines and columns count from 1, columns in characters.
@@ -43,8 +44,8 @@ impl<'t> Places<'t> {
             *self = Self::new(self.text);
         }
         let between = &self.text[self.offset..offset];
-        let lines = between.bytes().filter(|&byte| byte == b'\n').count();
-        let (from, tail) = match between.rfind('\n') {
+        let lines = memchr_iter(b'\n', between.as_bytes()).count();
+        let (from, tail) = match memrchr(b'\n', between.as_bytes()) {
             Some(newline) => (1, &between[newline + 1..]),
             None => (self.last.column, between),
         };

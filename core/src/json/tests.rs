@@ -16,7 +16,7 @@ fn members_keep_order_duplicates_and_places() {
     let text = Text::new(br#" {"b": 1, "a":[true, null] ,"b":{"x":"y"}, "\u0061": "z"} "#);
     let root = text.parse().unwrap();
     assert_eq!((root.kind(), root.offset()), (Kind::Object, 1));
-    let members = root.members().unwrap();
+    let members: Vec<_> = root.members().unwrap().collect();
     let seen: Vec<_> = members
         .iter()
         .map(|member| {
@@ -37,7 +37,7 @@ fn members_keep_order_duplicates_and_places() {
             ("a", 43, Kind::String, r#""z""#),
         ]
     );
-    let nested = members[2].value.members().unwrap();
+    let nested: Vec<_> = members[2].value.members().unwrap().collect();
     assert_eq!(nested[0].offset, text.as_str().find("\"x\"").unwrap());
     assert_eq!(
         nested[0].value.offset(),
@@ -45,7 +45,7 @@ fn members_keep_order_duplicates_and_places() {
     );
     let elements = members[1].value.elements().unwrap();
     assert_eq!(
-        elements.iter().map(Node::kind).collect::<Vec<_>>(),
+        elements.map(|node| node.kind()).collect::<Vec<_>>(),
         [Kind::Bool, Kind::Null]
     );
     assert!(members[1].value.members().is_none() && root.elements().is_none());
@@ -176,7 +176,7 @@ fn debug_output_and_errors_show_no_content() {
     let root = whole.parse().unwrap();
     let shown = format!(
         "{text:?} {error:?} {error} {root:?} {:?}",
-        root.members().unwrap()
+        root.members().unwrap().collect::<Vec<_>>()
     );
     assert!(!shown.contains("s3cret"), "{shown}");
 }
@@ -199,12 +199,51 @@ proptest! {
     }
 
     #[test]
+    fn cutting_a_document_up_loses_nothing(value in value(), pretty in any::<bool>()) {
+        let write = if pretty { serde_json::to_vec_pretty } else { serde_json::to_vec };
+        let text = Text::new(&write(&value).unwrap());
+        prop_assert_eq!(rebuilt(text.parse().unwrap()), value);
+    }
+
+    #[test]
     fn what_serde_json_writes_is_read_back(value in "\\PC{0,12}", name in ".{0,12}") {
         let written = serde_json::to_vec(&serde_json::json!({ &name: &value })).unwrap();
         let text = Text::new(&written);
-        let members = text.parse().unwrap().members().unwrap();
+        let members: Vec<_> = text.parse().unwrap().members().unwrap().collect();
         prop_assert_eq!(&members[0].name, &name);
         prop_assert_eq!(members[0].value.text().unwrap(), value);
+    }
+}
+
+/// Any JSON value, with strings that look like structure.
+fn value() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::Value;
+    let text = || prop_oneof![".{0,6}", r#"[\[\]{}:,"\\ \n]{0,6}"#];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(text(), inner, 0..4)
+                .prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+fn rebuilt(node: Node<'_>) -> serde_json::Value {
+    match node.kind() {
+        Kind::Object => node
+            .members()
+            .unwrap()
+            .map(|member| (member.name.into_owned(), rebuilt(member.value)))
+            .collect(),
+        Kind::Array => node.elements().unwrap().map(rebuilt).collect(),
+        Kind::String => node.text().unwrap().into(),
+        Kind::Null | Kind::Bool | Kind::Number => serde_json::from_str(node.raw()).unwrap(),
     }
 }
 

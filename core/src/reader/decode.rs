@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::fault::{DocumentError, Fault};
-use crate::json::{Kind, Member, Node, folds_to};
+use crate::json::{Kind, Member, Members, Node, folds_to};
 
 /// A Go map with string keys, with the place of each key. Its order is that of the keys, so that
 /// all walks over it are reproducible.
@@ -57,10 +57,10 @@ impl<'t> Field<'t> {
 }
 
 /// The members of a document that is decoded into a struct or a map; `null` has none.
-pub(super) fn root_members(root: Node<'_>) -> Result<Vec<Member<'_>>, DocumentError> {
+pub(super) fn root_members(root: Node<'_>) -> Result<Members<'_>, DocumentError> {
     match (root.kind(), root.members()) {
         (_, Some(members)) => Ok(members),
-        (Kind::Null, None) => Ok(Vec::new()),
+        (Kind::Null, None) => Ok(Members::default()),
         (found, None) => Err(DocumentError::new(
             root.offset(),
             Fault::NotAnObject { found },
@@ -69,10 +69,10 @@ pub(super) fn root_members(root: Node<'_>) -> Result<Vec<Member<'_>>, DocumentEr
 }
 
 /// The members of a value that is decoded into a struct; `null` has none.
-pub(super) fn struct_members(value: Node<'_>) -> Result<Vec<Member<'_>>, DocumentError> {
+pub(super) fn struct_members(value: Node<'_>) -> Result<Members<'_>, DocumentError> {
     match (value.kind(), value.members()) {
         (_, Some(members)) => Ok(members),
-        (Kind::Null, None) => Ok(Vec::new()),
+        (Kind::Null, None) => Ok(Members::default()),
         _ => Err(wrong_type(value, "an object")),
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn map_into<'t, V>(
 /// Decodes the members of an object into `map`. An error inside a value is an error in that entry.
 pub(super) fn insert_members<'t, V>(
     map: &mut Map<'t, V>,
-    members: Vec<Member<'t>>,
+    members: Members<'t>,
     decode: impl Fn(Node<'t>) -> Result<V, DocumentError>,
 ) -> Result<(), DocumentError> {
     for Member {
@@ -130,17 +130,13 @@ pub(super) fn string(value: Node<'_>) -> Result<Field<'_>, DocumentError> {
 
 /// Checks that `value` can be decoded into a map of strings.
 pub(super) fn check_string_map(value: Node<'_>) -> Result<(), DocumentError> {
-    struct_members(value)?
-        .iter()
-        .try_for_each(|member| string(member.value).map(drop))
+    struct_members(value)?.try_for_each(|member| string(member.value).map(drop))
 }
 
 /// Checks that `value` can be decoded into a slice of strings.
 pub(super) fn check_string_list(value: Node<'_>) -> Result<(), DocumentError> {
     match (value.kind(), value.elements()) {
-        (_, Some(elements)) => elements
-            .iter()
-            .try_for_each(|element| string(*element).map(drop)),
+        (_, Some(mut elements)) => elements.try_for_each(|element| string(element).map(drop)),
         (Kind::Null, None) => Ok(()),
         _ => Err(wrong_type(value, "an array")),
     }

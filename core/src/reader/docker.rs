@@ -171,15 +171,11 @@ impl<'t> ConfigFile<'t> {
         } else if STRING_LISTS.iter().any(is) {
             decode::check_string_list(*value)
         } else if is(&"plugins") {
-            let plugins = decode::struct_members(*value)?;
-            plugins
-                .iter()
-                .try_for_each(|plugin| decode::check_string_map(plugin.value))
+            let mut plugins = decode::struct_members(*value)?;
+            plugins.try_for_each(|plugin| decode::check_string_map(plugin.value))
         } else if is(&"proxies") {
-            let proxies = decode::struct_members(*value)?;
-            proxies
-                .iter()
-                .try_for_each(|proxy| decode::fields(proxy.value, PROXY_STRINGS).map(drop))
+            let mut proxies = decode::struct_members(*value)?;
+            proxies.try_for_each(|proxy| decode::fields(proxy.value, PROXY_STRINGS).map(drop))
         } else {
             Ok(())
         }
