@@ -5,16 +5,23 @@
 //!            │          findings       last good?      sources joined     disk, ledger
 //!            └────▶ reader{kubelet, containers, docker} ─▶ explain
 //!  image ───────────────┘
+//!
+//! stdin ─▶ protocol ─▶ wire::Request ─▶ query ─▶ directory ─▶ wire::Answer ─▶ protocol ─▶ stdout
 //! ```
 //!
 //! A *source* offers a document. Its *entries* are credentials under registry *keys*. What is wrong with them is a
 //! *finding*. A *reader* is a client that reads auth files, modelled as its own code reads them. A *target* is a file
-//! on the node; its *ledger* remembers what we put there, its *foreign* entries are those of others.
+//! on the node; its *ledger* remembers what we put there, its *foreign* entries are those of others. A *query* is what a
+//! client asks a credential for; its *answer* has one of three outcomes that are never mixed up.
 
 pub mod authfile;
+pub mod directory;
 pub mod explain;
 pub mod gate;
 pub mod image;
 pub mod json;
 pub mod pacing;
+pub mod protocol;
+pub mod query;
 pub mod reader;
+pub mod wire;

@@ -25,7 +25,7 @@ mod containers;
 mod decode;
 mod docker;
 mod fault;
-mod glob;
+pub(crate) mod glob;
 mod kubelet;
 mod url;
 

@@ -8,10 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::credential::Credential;
 use super::finding::{Finding, Reason};
 use super::pair::{Pair, Scratch};
 use super::render::{push_compact, push_name, push_string};
-use crate::json::{Kind, Node, folds_to};
+use crate::json::{Kind, Node, Text, folds_to};
 use crate::reader::Reader;
 
 /// A usable entry: its key, and its object rendered in the form that every client reads alike.
@@ -35,6 +36,19 @@ impl Entry {
     /// The rendered JSON object. It is the credential: not for logs, and only for the targets.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// What the entry holds, as docker reads it: user name and password, identity token, registry token.
+    pub fn credential(&self) -> Credential {
+        let text = Text::new(&self.body);
+        let fields = text.parse().ok().and_then(|root| Fields::of(root).ok());
+        let fields = fields.unwrap_or_default();
+        let mut scratch = Scratch::default();
+        let pair = fields.pair(&mut scratch).ok().flatten();
+        pair.and_then(|pair| Credential::from_pair(pair.bytes))
+            .unwrap_or_default()
+            .with_identity_token(fields.identity_token.as_bytes())
+            .with_registry_token(fields.registry_token.as_bytes())
     }
 
     /// Whether some client would have read the written form differently from the rendered one.

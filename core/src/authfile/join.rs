@@ -96,6 +96,11 @@ impl<'d> Wanted<'d> {
         self.entries.len()
     }
 
+    /// The entries that are wished for, in the order of their keys.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &'d Entry> {
+        self.entries.iter().map(|(_, owned)| owned.value)
+    }
+
     /// Reports the required registries (`host[:port][/path]`) that no wished entry covers.
     pub fn missing(&self, required: &[String], severity: Severity) -> Vec<Finding> {
         let keys: Vec<_> = self

@@ -5,7 +5,7 @@
 //! A malformed pattern matches nothing, because kubelet drops the error.
 
 /// Whether the whole of `name`, which must be ASCII, matches `pattern`.
-pub(super) fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
+pub(crate) fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
     while !pattern.is_empty() {
         let stars = pattern.iter().take_while(|byte| **byte == b'*').count();
         let (chunk, rest) = split_chunk(&pattern[stars..]);
