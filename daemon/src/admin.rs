@@ -7,82 +7,36 @@
 //! | `/readyz` | 200 or 503, one line for each named condition |
 //! | `/statusz` | JSON: sources, revisions, findings, targets |
 
-pub mod listener;
 pub mod metrics;
 pub mod readiness;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use hyper::service::service_fn;
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::listener::Listener;
+use crate::listener::Listener;
+use crate::server::{self, Limits, text, typed};
 use crate::status::Board;
 
-/// Clients beyond this wait in the listener's queue; monitoring needs two or three.
-const CONNECTIONS: usize = 32;
-/// A client that has not sent its request's head by then is cut off, or it would hold up the shutdown.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long requests under way get at shutdown.
-const DRAIN: Duration = Duration::from_secs(3);
-/// After `accept` failed for want of file descriptors: they come back when connections end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+const LIMITS: Limits = Limits {
+    name: "admin",
+    // Monitoring needs two or three.
+    connections: 32,
+    drain: Duration::from_secs(3),
+};
 
 /// Serves until cancelled, then lets requests under way finish.
 pub async fn serve(listener: Listener, board: Arc<Board>, cancel: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    loop {
-        let permit = tokio::select! {
-            () = cancel.cancelled() => break,
-            permit = Arc::clone(&permits).acquire_owned() => permit,
-        };
-        let stream = tokio::select! {
-            () = cancel.cancelled() => break,
-            stream = listener.accept() => stream,
-        };
-        let stream = match stream {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an admin connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let board = Arc::clone(&board);
-        let service = service_fn(move |request| {
-            let response = answer(&request, &board);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(16 * 1024)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _permit = permit;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an admin connection ended early");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("admin requests were still under way at shutdown");
-    }
+    let answer = move |request: Request<Incoming>, _| {
+        let response = answer(&request, &board);
+        async move { response }
+    };
+    server::serve(listener, LIMITS, answer, cancel).await;
 }
 
 fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
@@ -93,13 +47,13 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
         );
         response
             .headers_mut()
-            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
         "/metrics" => match board.metrics().render() {
-            Ok(metrics) => typed(StatusCode::OK, OPEN_METRICS, metrics),
+            Ok(metrics) => typed(StatusCode::OK, OPEN_METRICS, metrics.into()),
             Err(_) => text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "cannot render the metrics\n".to_owned(),
@@ -117,7 +71,7 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
             )
         }
         "/statusz" => match serde_json::to_string_pretty(&board.status()) {
-            Ok(status) => typed(StatusCode::OK, "application/json", status + "\n"),
+            Ok(status) => typed(StatusCode::OK, "application/json", (status + "\n").into()),
             Err(_) => text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "cannot render the status\n".to_owned(),
@@ -131,22 +85,3 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    typed(status, "text/plain; charset=utf-8", body)
-}
-
-fn typed(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static(content_type),
-    );
-    headers.insert(
-        CACHE_CONTROL,
-        hyper::header::HeaderValue::from_static("no-store"),
-    );
-    response
-}

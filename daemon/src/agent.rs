@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! source ─▶ gate ─▶ install ─▶ board ─▶ admin
-//!             └──────────┴─────▶ report (log, Events)
+//!             ├──────────┴─────▶ report (log, Events)
+//!             └─▶ broker ◀─ helpers
 //! ```
 
-mod once;
+pub(crate) mod once;
 mod pipeline;
 
 use std::env;
@@ -16,11 +17,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::pipeline::Pipeline;
-use crate::admin::{self, listener::Listener};
+use crate::admin;
+use crate::broker::{self, Broker};
 use crate::cli::AgentArgs;
-use crate::config::{self, ConfigError, Loaded};
+use crate::config::{self, ConfigError, Listen, Loaded, Settings};
 use crate::exit::{Exit, complain};
 use crate::gate::Gate;
+use crate::listener::{ListenError, Listener};
 use crate::signal::{Event, Signals};
 use crate::status::Board;
 use crate::telemetry::{self, LogControl};
@@ -41,23 +44,27 @@ pub fn check(arguments: &AgentArgs) -> Exit {
 
 /// Runs `pullkeeper agent` to its end.
 pub fn run(arguments: &AgentArgs) -> Exit {
+    match block_on(start(arguments)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            complain("cannot start the runtime", &error);
+            Exit::Internal
+        }
+    }
+}
+
+/// Runs a future to its end on a runtime of its own.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     // One thread suffices: the work is waiting, and file work has threads of its own, few of them.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(16)
         .thread_keep_alive(Duration::from_secs(2))
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain("cannot start the runtime", &error);
-            return Exit::Internal;
-        }
-    };
-    let exit = runtime.block_on(start(arguments));
+        .build()?;
+    let done = runtime.block_on(future);
     // A read that hangs in a dead network file system must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    exit
+    Ok(done)
 }
 
 async fn start(arguments: &AgentArgs) -> Exit {
@@ -108,7 +115,9 @@ struct Agent<'a> {
     loaded: Loaded,
     log: LogControl,
     board: Arc<Board>,
-    endpoint: Endpoint,
+    broker: Arc<Broker>,
+    admin: Endpoint,
+    helpers: Endpoint,
 }
 
 impl<'a> Agent<'a> {
@@ -120,8 +129,15 @@ impl<'a> Agent<'a> {
     ) -> Exit {
         let settings = &loaded.settings;
         let board = Arc::new(Board::new(settings.node_name.clone()));
-        let endpoint = match Endpoint::open(&settings.admin.listen, &board).await {
-            Ok(endpoint) => endpoint,
+        let broker = Arc::new(Broker::new(settings.broker.clone(), Arc::clone(&board)));
+        let opened = match Endpoint::admin(settings, &board).await {
+            Ok(admin) => Endpoint::broker(settings, &broker)
+                .await
+                .map(|helpers| (admin, helpers)),
+            Err(error) => Err(error),
+        };
+        let (admin, helpers) = match opened {
+            Ok(endpoints) => endpoints,
             Err(error) => {
                 complain("cannot start", &error);
                 return Exit::Unavailable;
@@ -131,17 +147,20 @@ impl<'a> Agent<'a> {
             version = env!("CARGO_PKG_VERSION"),
             sources = settings.sources.len(),
             targets = settings.targets.len(),
-            admin = endpoint.address,
+            admin = admin.address,
+            broker = helpers.address,
             "agent started"
         );
         let gate = Gate::new(settings.validation.clone());
-        let mut pipeline = Pipeline::start(settings, gate, &board);
+        let mut pipeline = Pipeline::start(settings, gate, &board, &broker);
         let mut agent = Self {
             arguments,
             loaded,
             log,
             board,
-            endpoint,
+            broker,
+            admin,
+            helpers,
         };
         let exit = loop {
             let event = tokio::select! {
@@ -160,7 +179,7 @@ impl<'a> Agent<'a> {
         tracing::info!("draining");
         let drained = tokio::time::timeout(DRAIN, async {
             pipeline.stop().await;
-            agent.endpoint.close().await;
+            tokio::join!(agent.admin.close(), agent.helpers.close());
         });
         if drained.await.is_err() {
             tracing::warn!("not everything ended in time; ending all the same");
@@ -176,19 +195,36 @@ impl<'a> Agent<'a> {
         };
         let settings = &loaded.settings;
         // What can fail comes first, so that a refused configuration changes nothing.
-        if settings.admin != self.loaded.settings.admin {
-            match Endpoint::open(&settings.admin.listen, &self.board).await {
-                Ok(endpoint) => {
-                    std::mem::replace(&mut self.endpoint, endpoint)
-                        .close()
-                        .await
+        let former = &self.loaded.settings;
+        let admin = if settings.admin == former.admin {
+            Ok(None)
+        } else {
+            Endpoint::admin(settings, &self.board).await.map(Some)
+        };
+        let helpers = if broker_socket(settings) == broker_socket(former) {
+            Ok(None)
+        } else {
+            Endpoint::broker(settings, &self.broker).await.map(Some)
+        };
+        let (admin, helpers) = match (admin, helpers) {
+            (Ok(admin), Ok(helpers)) => (admin, helpers),
+            (Err(error), opened) | (opened, Err(error)) => {
+                if let Ok(Some(opened)) = opened {
+                    opened.close().await;
                 }
-                Err(error) => return self.refuse(pipeline, crate::exit::chain(&error)),
+                return self.refuse(pipeline, crate::exit::chain(&error));
             }
-        }
+        };
         if let Err(error) = self.log.set_level(&settings.log.level) {
             return self.refuse(pipeline, crate::exit::chain(&error));
         }
+        if let Some(admin) = admin {
+            std::mem::replace(&mut self.admin, admin).close().await;
+        }
+        if let Some(helpers) = helpers {
+            std::mem::replace(&mut self.helpers, helpers).close().await;
+        }
+        self.broker.configure(settings.broker.clone());
         let gate = match pipeline.stop().await {
             Some(mut gate) => {
                 gate.configure(settings.validation.clone());
@@ -196,7 +232,7 @@ impl<'a> Agent<'a> {
             }
             None => Gate::new(settings.validation.clone()),
         };
-        let pipeline = Pipeline::start(settings, gate, &self.board);
+        let pipeline = Pipeline::start(settings, gate, &self.board, &self.broker);
         self.board.configured(None);
         tracing::info!("configuration reloaded");
         self.loaded = loaded;
@@ -213,7 +249,15 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// The administrative endpoint while it is open.
+/// What makes another socket of the broker's.
+fn broker_socket(settings: &Settings) -> (&Listen, u32) {
+    let broker = &settings.broker;
+    let root_alone = broker.allowed_users == [0] && broker.allowed_groups.is_empty();
+    // The kernel's word about the peer is what counts; the mode keeps those out who would be refused anyway.
+    (&broker.listen, if root_alone { 0o600 } else { 0o666 })
+}
+
+/// An endpoint while it is open.
 struct Endpoint {
     address: String,
     cancel: CancellationToken,
@@ -221,25 +265,33 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    async fn open(
-        listen: &config::Listen,
-        board: &Arc<Board>,
-    ) -> Result<Self, admin::listener::ListenError> {
+    async fn admin(settings: &Settings, board: &Arc<Board>) -> Result<Self, ListenError> {
+        let listener = Listener::bind(&settings.admin.listen, "admin.listen", 0o660).await?;
+        Ok(Self::open(listener, |listener, cancel| {
+            tokio::spawn(admin::serve(listener, Arc::clone(board), cancel))
+        }))
+    }
+
+    async fn broker(settings: &Settings, broker: &Arc<Broker>) -> Result<Self, ListenError> {
+        let (listen, mode) = broker_socket(settings);
+        let listener = Listener::bind(listen, "broker.listen", mode).await?;
+        Ok(Self::open(listener, |listener, cancel| {
+            tokio::spawn(broker::serve(listener, Arc::clone(broker), cancel))
+        }))
+    }
+
+    fn open(
+        listener: Option<Listener>,
+        serve: impl FnOnce(Listener, CancellationToken) -> tokio::task::JoinHandle<()>,
+    ) -> Self {
         let cancel = CancellationToken::new();
-        let Some(listener) = Listener::bind(listen).await? else {
-            return Ok(Self {
-                address: "off".to_owned(),
-                cancel,
-                task: None,
-            });
-        };
-        let address = listener.address();
-        let task = tokio::spawn(admin::serve(listener, Arc::clone(board), cancel.clone()));
-        Ok(Self {
-            address,
+        Self {
+            address: listener
+                .as_ref()
+                .map_or_else(|| Listen::Off.to_string(), Listener::address),
+            task: listener.map(|listener| serve(listener, cancel.clone())),
             cancel,
-            task: Some(task),
-        })
+        }
     }
 
     async fn close(self) {

@@ -29,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Keep the node's auth files up to date.
     Agent(Box<AgentArgs>),
+    /// Answer one request of a credential helper without an agent.
+    Exchange(ExchangeArgs),
     /// Show which credential each client would use for an image, and why.
     Explain(ExplainArgs),
     /// Check an auth file for every client at once.
@@ -55,6 +57,29 @@ pub struct AgentArgs {
     /// Settings, which win over environment and files.
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+/// Arguments of `pullkeeper exchange`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXCHANGE_EXAMPLES)]
+pub struct ExchangeArgs {
+    /// Configuration file; `conf.d/*.toml` beside it is read too [env: PULLKEEPER_CONFIG] [default:
+    /// /etc/pullkeeper/config.toml, which may be missing].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The protocol of the request on standard input, and of the answer.
+    #[arg(long, value_enum, default_value_t = Protocol::Docker)]
+    pub protocol: Protocol,
+}
+
+/// A protocol by which clients execute a helper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// `get` of the docker credential helper protocol.
+    Docker,
+    /// kubelet's exec credential provider.
+    Kubelet,
 }
 
 /// Arguments of `pullkeeper validate`.
@@ -145,6 +170,11 @@ Examples:
       pullkeeper agent --once --source-file ./pull-secret.json --target docker=./out/config.json
 
 SIGHUP reads the configuration again, SIGUSR1 compares sources and targets now.";
+
+const EXCHANGE_EXAMPLES: &str = "\
+Examples:
+  What docker-credential-pullkeeper does when no agent runs:
+      echo quay.io | pullkeeper exchange --config ./config.toml";
 
 const VALIDATE_EXAMPLES: &str = "\
 Examples:

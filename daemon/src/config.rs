@@ -22,9 +22,9 @@ pub use self::{
     error::{ConfigError, Place, Problem},
     overrides::{Environment, FlagValue},
     settings::{
-        AdminSettings, BadEntry, KubernetesSettings, Listen, LogFormat, LogSettings, MergePolicy,
-        Origin, Owner, RequiredAction, Settings, SourceSettings, TargetKind, TargetSettings,
-        ValidationSettings,
+        AdminSettings, BadEntry, BrokerSettings, KubernetesSettings, Listen, LogFormat,
+        LogSettings, MergePolicy, Origin, Owner, RequiredAction, Settings, SourceSettings,
+        StorePolicy, TargetKind, TargetSettings, ValidationSettings,
     },
 };
 

@@ -5,8 +5,9 @@
 //!                        │
 //! source ─▶ gate ─▶ install{plan, record, target} ─▶ the node's files
 //!   │         │          │
-//!   │         └──────────┴─▶ report (log, event), status ─▶ admin
-//!   └─ cluster (API server), notice (inotify)
+//!   │         ├──────────┴─▶ report (log, event), status ─▶ admin
+//!   │         └─▶ broker ◀─ helper, through a Unix socket
+//!   └─ cluster (API server), notice (inotify)        listener, server: HTTP for admin and broker
 //! ```
 //!
 //! Modules are listed in the order in which data flows through them. What is decided is decided in
@@ -30,9 +31,14 @@ pub mod event;
 pub mod report;
 pub mod status;
 
+pub mod listener;
+pub mod server;
+
 pub mod admin;
+pub mod broker;
 
 pub mod agent;
+pub mod exchange;
 pub mod explain;
 mod table;
 pub mod validate;
@@ -40,15 +46,19 @@ pub mod validate;
 #[cfg(test)]
 mod page;
 
+use std::process::ExitCode;
+
 use self::cli::{Cli, Command};
-use self::exit::Exit;
 
 /// Runs a command to its end.
-pub fn run(cli: Cli) -> Exit {
-    match cli.command {
+pub fn run(cli: Cli) -> ExitCode {
+    let exit = match cli.command {
         Command::Agent(arguments) if arguments.check => agent::check(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
+        // Its statuses are those of the protocols that it speaks.
+        Command::Exchange(arguments) => return exchange::run(&arguments).into(),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
-    }
+    };
+    exit.into()
 }

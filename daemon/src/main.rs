@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         return Exit::Internal.into();
     }
     match cli::parse(env::args_os()) {
-        Ok(cli) => pullkeeper_daemon::run(cli).into(),
+        Ok(cli) => pullkeeper_daemon::run(cli),
         Err(exit) => exit.into(),
     }
 }

@@ -76,6 +76,8 @@ describe! {
         "When the file was last replaced";
     PROPAGATION = "pullkeeper_propagation_seconds", "histogram", "kind,path",
         "From seeing a new revision of a source to the file in place";
+    BROKER_ANSWERS = "pullkeeper_broker_answers_total", "counter", "client,outcome",
+        "Answers to helpers, by client (docker, kubelet) and outcome (found, not-ours, unavailable)";
     EVENTS_DROPPED = "pullkeeper_events_dropped_total", "counter", "",
         "Kubernetes Events that could not be delivered";
 }
@@ -98,9 +100,12 @@ pub struct Metrics {
     target_failures: Counters<3>,
     target_written: Times<2>,
     propagation: Family<Labels<2>, Histogram>,
+    broker_answers: Family<BrokerLabels, Counter>,
     events_dropped: Counter,
 }
 
+/// Words that need no copy: this counter is on the path of every pull.
+type BrokerLabels = [(&'static str, &'static str); 2];
 type Labels<const N: usize> = [(&'static str, String); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
@@ -129,6 +134,7 @@ impl Metrics {
                 PROPAGATION,
                 Family::new_with_constructor(|| Histogram::new(PROPAGATION_BUCKETS)),
             ),
+            broker_answers: add(&mut registry, BROKER_ANSWERS, Family::default()),
             events_dropped: add(&mut registry, EVENTS_DROPPED, Counter::default()),
             registry: Mutex::new(registry),
         }
@@ -144,6 +150,12 @@ impl Metrics {
     /// An Event could not be delivered.
     pub fn event_dropped(&self) {
         self.events_dropped.inc();
+    }
+
+    pub(crate) fn broker_answered(&self, client: &'static str, outcome: &'static str) {
+        self.broker_answers
+            .get_or_create(&[("client", client), ("outcome", outcome)])
+            .inc();
     }
 
     pub(crate) fn reloaded(&self, taken: bool) {

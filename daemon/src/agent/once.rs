@@ -15,7 +15,7 @@ use crate::gate::{Gate, Standing};
 use crate::install::installer::Installer;
 use crate::install::ownership::Ownership;
 use crate::report::Reporter;
-use crate::source::{self, Resync};
+use crate::source::{self, Observation, Resync};
 use crate::status::{Board, TargetState};
 
 /// How long sources and the question of ownership may take together.
@@ -23,20 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads every source once, brings every target up to date once, and says by its exit how that went.
 pub(super) async fn run(settings: &Settings) -> Exit {
-    let cancel = CancellationToken::new();
-    let _stop = cancel.clone().drop_guard();
     let cluster = Cluster::new(&settings.kubernetes);
-    let context = source_context(settings, &cluster, &Resync::default(), &cancel);
-    let mut observations = source::spawn(&settings.sources, &context);
-
-    let answered =
-        observations.wait_for(|all| all.iter().all(|observation| observation.items.is_some()));
-    let observed = match tokio::time::timeout(PATIENCE, answered).await {
-        Ok(Ok(all)) => Some(all.clone()),
-        Ok(Err(_)) | Err(_) => None,
-    };
-    let complete = observed.is_some();
-    let observed = observed.unwrap_or_else(|| observations.borrow().clone());
+    let observed = observe(settings, &cluster, PATIENCE).await;
+    let complete = observed.iter().all(|source| source.items.is_some());
 
     let board = Arc::new(Board::new(settings.node_name.clone()));
     let mut reporter = Reporter::new(Events::off(Arc::clone(&board)));
@@ -65,6 +54,22 @@ pub(super) async fn run(settings: &Settings) -> Exit {
     } else {
         exit
     }
+}
+
+/// What every source says, as far as they answer in time.
+pub(crate) async fn observe(
+    settings: &Settings,
+    cluster: &Cluster,
+    patience: Duration,
+) -> Vec<Observation> {
+    let cancel = CancellationToken::new();
+    let _stop = cancel.clone().drop_guard();
+    let context = source_context(settings, cluster, &Resync::default(), &cancel);
+    let mut observations = source::spawn(&settings.sources, &context);
+    let answered = observations.wait_for(|all| all.iter().all(|source| source.items.is_some()));
+    // Whether all of them did is in the observations.
+    drop(tokio::time::timeout(patience, answered).await);
+    observations.borrow().clone()
 }
 
 async fn owner(settings: &Settings, cluster: &Cluster) -> Ownership {

@@ -7,8 +7,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::broker::Broker;
 use crate::cluster::Cluster;
-use crate::config::{Settings, TargetKind};
+use crate::config::{Listen, Settings, TargetKind};
 use crate::event::Events;
 use crate::gate::{Gate, Wish};
 use crate::install::installer::Installer;
@@ -29,7 +30,12 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     /// Starts everything. Nothing here waits for the API server.
-    pub(super) fn start(settings: &Settings, gate: Gate, board: &Arc<Board>) -> Self {
+    pub(super) fn start(
+        settings: &Settings,
+        gate: Gate,
+        board: &Arc<Board>,
+        broker: &Arc<Broker>,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let resync = Resync::default();
         let cluster = Cluster::new(&settings.kubernetes);
@@ -57,7 +63,14 @@ impl Pipeline {
 
         let (wish_sender, wish) = watch::channel(Arc::default());
         let reporter = Reporter::new(events.clone());
-        let pass = pass(gate, observations, wish_sender, reporter, Arc::clone(board));
+        let listeners = Listeners {
+            wishes: wish_sender,
+            reporter,
+            board: Arc::clone(board),
+            // A broker that nobody can ask needs no copy of the credentials.
+            broker: (settings.broker.listen != Listen::Off).then(|| Arc::clone(broker)),
+        };
+        let pass = pass(gate, observations, listeners);
         let end_all = cancel.clone().drop_guard();
         let gate = tokio::spawn(async move {
             // Dropped at the end, whichever way it comes.
@@ -168,21 +181,31 @@ fn spawn(
     });
 }
 
+/// Everybody who is told what the sources wish for.
+struct Listeners {
+    wishes: watch::Sender<Arc<Wish>>,
+    reporter: Reporter,
+    board: Arc<Board>,
+    broker: Option<Arc<Broker>>,
+}
+
 /// Judges what the sources say, until they have ended.
 async fn pass(
     mut gate: Gate,
     mut observations: watch::Receiver<Vec<Observation>>,
-    wishes: watch::Sender<Arc<Wish>>,
-    mut reporter: Reporter,
-    board: Arc<Board>,
+    mut listeners: Listeners,
 ) -> Gate {
     loop {
         // Cloned, because sources wait for the borrow.
         let seen = observations.borrow_and_update().clone();
         let wish = Arc::new(gate.pass(&seen));
-        board.wished(&wish);
-        reporter.tell_wish(&wish);
-        wishes.send_replace(wish);
+        // First of all: the next pull counts.
+        if let Some(broker) = &listeners.broker {
+            broker.learn(&wish);
+        }
+        listeners.board.wished(&wish);
+        listeners.reporter.tell_wish(&wish);
+        listeners.wishes.send_replace(wish);
         if observations.changed().await.is_err() {
             return gate;
         }

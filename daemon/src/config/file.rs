@@ -31,6 +31,7 @@ pub(crate) struct File {
     pub(crate) target: Vec<Spanned<Target>>,
     pub(crate) validation: Validation,
     pub(crate) admin: Admin,
+    pub(crate) broker: Broker,
     pub(crate) log: Log,
     pub(crate) kubernetes: Kubernetes,
 }
@@ -71,6 +72,15 @@ pub(crate) struct Validation {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Admin {
     pub(crate) listen: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Broker {
+    pub(crate) listen: Text,
+    pub(crate) allowed_users: List,
+    pub(crate) allowed_groups: List,
+    pub(crate) store: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

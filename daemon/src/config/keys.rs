@@ -5,7 +5,9 @@
 
 use clap::{ValueEnum, builder::PossibleValue};
 
-use super::settings::{BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, TargetKind};
+use super::settings::{
+    BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, StorePolicy, TargetKind,
+};
 
 /// One setting.
 #[derive(Debug)]
@@ -241,6 +243,38 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Text,
         default: Fallback::Toml("\"127.0.0.1:9409\""),
         meaning: "Where metrics, health and status are served: `IP:PORT`, `unix:/PATH` or `off`.",
+    },
+    Key {
+        path: "broker.listen",
+        flag: Some(("broker-listen", "ADDRESS")),
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Toml("\"off\""),
+        meaning: "Where the credential helper and kubelet's credential provider are answered: `unix:/PATH` (the helper looks at `unix:/run/pullkeeper/broker.sock`), `systemd` for a socket unit, or `off`.",
+    },
+    Key {
+        path: "broker.allowed_users",
+        flag: Some(("broker-allowed-user", "UID")),
+        also_environment: None,
+        kind: Kind::List,
+        default: Fallback::Toml("[\"0\"]"),
+        meaning: "User numbers that may ask for credentials. The kernel says who asks.",
+    },
+    Key {
+        path: "broker.allowed_groups",
+        flag: Some(("broker-allowed-group", "GID")),
+        also_environment: None,
+        kind: Kind::List,
+        default: Fallback::Toml("[]"),
+        meaning: "Numbers of primary groups whose members may ask for credentials.",
+    },
+    Key {
+        path: "broker.store",
+        flag: Some(("broker-store", "ACTION")),
+        also_environment: None,
+        kind: Kind::Word(words::<StorePolicy>),
+        default: Fallback::Toml("\"ignore\""),
+        meaning: "What login tools (`docker login`, `podman login`) are told that want to store or erase a credential in the helper.",
     },
     Key {
         path: "log.format",

@@ -39,6 +39,10 @@ pub(crate) struct Merged {
     pub(crate) required_registries: Option<Placed<Vec<String>>>,
     pub(crate) required_action: Text,
     pub(crate) listen: Text,
+    pub(crate) broker_listen: Text,
+    pub(crate) allowed_users: Option<Placed<Vec<String>>>,
+    pub(crate) allowed_groups: Option<Placed<Vec<String>>>,
+    pub(crate) store: Text,
     pub(crate) format: Text,
     pub(crate) level: Text,
     pub(crate) kubeconfig: Text,
@@ -136,6 +140,11 @@ impl Merged {
             origin,
         );
         put(&mut self.listen, file.admin.listen, origin);
+        let broker = file.broker;
+        put(&mut self.broker_listen, broker.listen, origin);
+        put(&mut self.allowed_users, broker.allowed_users, origin);
+        put(&mut self.allowed_groups, broker.allowed_groups, origin);
+        put(&mut self.store, broker.store, origin);
         put(&mut self.format, file.log.format, origin);
         put(&mut self.level, file.log.level, origin);
         put(&mut self.kubeconfig, file.kubernetes.kubeconfig, origin);

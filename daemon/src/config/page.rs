@@ -70,6 +70,7 @@ fn the_table_has_every_key_that_files_may_have() {
             "target" => ("target", fields::<file::Target>()),
             "validation" => ("validation", fields::<file::Validation>()),
             "admin" => ("admin", fields::<file::Admin>()),
+            "broker" => ("broker", fields::<file::Broker>()),
             "log" => ("log", fields::<file::Log>()),
             "kubernetes" => ("kubernetes", fields::<file::Kubernetes>()),
             scalar => {

@@ -104,6 +104,15 @@ fn sections(merged: &Merged) -> Vec<Section> {
     ));
     sections.push(Section::new("[admin]", [line("listen", &merged.listen)]));
     sections.push(Section::new(
+        "[broker]",
+        [
+            line("listen", &merged.broker_listen),
+            line("allowed_users", &merged.allowed_users),
+            line("allowed_groups", &merged.allowed_groups),
+            line("store", &merged.store),
+        ],
+    ));
+    sections.push(Section::new(
         "[log]",
         [line("format", &merged.format), line("level", &merged.level)],
     ));

@@ -6,8 +6,8 @@ use super::{
     error::{ConfigError, Fault, Place, Problem},
     merge::{Merged, Placed, Source, Target},
     settings::{
-        AdminSettings, KubernetesSettings, LogSettings, MergePolicy, Origin, Settings, ShapeWord,
-        SourceSettings, TargetSettings, ValidationSettings,
+        AdminSettings, BrokerSettings, KubernetesSettings, LogSettings, MergePolicy, Origin,
+        Settings, ShapeWord, SourceSettings, TargetSettings, ValidationSettings,
     },
     syntax,
 };
@@ -59,6 +59,7 @@ impl Resolver {
             .collect();
         let validation = self.validation(merged);
         let listen = self.required("admin.listen", &merged.listen, syntax::listen);
+        let broker = self.broker(merged);
         let format = self.required("log.format", &merged.format, syntax::word);
         let level = self.required("log.level", &merged.level, syntax::log_filter);
         let kubernetes = self.kubernetes(merged);
@@ -70,6 +71,7 @@ impl Resolver {
             targets: targets.into_iter().collect::<Option<_>>()?,
             validation: validation?,
             admin: AdminSettings { listen: listen? },
+            broker: broker?,
             log: LogSettings {
                 format: format?,
                 level: level?,
@@ -84,20 +86,29 @@ impl Resolver {
         let required_action = self.required(key, &merged.required_action, syntax::word);
         let allow_empty = self.present("validation.allow_empty", &merged.allow_empty);
         let key = "validation.required_registries";
-        let registries = self.present(key, &merged.required_registries);
-        for (index, registry) in registries
-            .iter()
-            .flat_map(|list| list.value.iter().enumerate())
-        {
-            if let (Err(why), Some(list)) = (syntax::registry(registry), registries) {
-                self.bad(key, &list.place, format!("item {}: {why}", index + 1));
-            }
-        }
+        let registries = self.each(key, &merged.required_registries, syntax::registry);
         Some(ValidationSettings {
             bad_entry: bad_entry?,
             allow_empty: allow_empty?.value,
-            required_registries: registries?.value.clone(),
+            required_registries: registries?,
             required_action: required_action?,
+        })
+    }
+
+    fn broker(&mut self, merged: &Merged) -> Option<BrokerSettings> {
+        let listen = self.required(
+            "broker.listen",
+            &merged.broker_listen,
+            syntax::socket_listen,
+        );
+        let users = self.each("broker.allowed_users", &merged.allowed_users, syntax::id);
+        let groups = self.each("broker.allowed_groups", &merged.allowed_groups, syntax::id);
+        let store = self.required("broker.store", &merged.store, syntax::word);
+        Some(BrokerSettings {
+            listen: listen?,
+            allowed_users: users?,
+            allowed_groups: groups?,
+            store: store?,
         })
     }
 
@@ -360,6 +371,24 @@ impl Resolver {
             self.missing(key, place);
         }
         self.optional(key, written, parse)
+    }
+
+    /// Every item of a list by itself; `None` when one is wrong.
+    fn each<T>(
+        &mut self,
+        key: &str,
+        written: &Option<Placed<Vec<String>>>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let list = self.present(key, written)?;
+        let mut items = Vec::new();
+        for (index, item) in list.value.iter().enumerate() {
+            match parse(item) {
+                Ok(item) => items.push(item),
+                Err(why) => self.bad(key, &list.place, format!("item {}: {why}", index + 1)),
+            }
+        }
+        (items.len() == list.value.len()).then_some(items)
     }
 
     fn present<'a, T>(

@@ -22,6 +22,8 @@ pub struct Settings {
     pub validation: ValidationSettings,
     /// Where metrics, health and status are served.
     pub admin: AdminSettings,
+    /// Where helpers are answered.
+    pub broker: BrokerSettings,
     /// Logs on standard error.
     pub log: LogSettings,
     /// The Kubernetes API.
@@ -158,11 +160,35 @@ pub struct AdminSettings {
     pub listen: Listen,
 }
 
+/// Where helpers are answered, and who may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerSettings {
+    /// A Unix socket, or nowhere.
+    pub listen: Listen,
+    /// Who may ask, by user number.
+    pub allowed_users: Vec<u32>,
+    /// Who may ask, by the number of their primary group.
+    pub allowed_groups: Vec<u32>,
+    /// What login tools are told that want to store or erase a credential.
+    pub store: StorePolicy,
+}
+
+/// What login tools are told that want to store or erase a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum StorePolicy {
+    /// That it is done, although nothing is kept.
+    Ignore,
+    /// That it cannot be done.
+    Refuse,
+}
+
 /// A listening address. `Display` gives the form that the configuration takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// Nowhere.
     Off,
+    /// The Unix socket that systemd hands over.
+    Systemd,
     /// TCP; port 0 lets the kernel choose.
     Tcp(SocketAddr),
     /// A Unix socket at an absolute path.
@@ -248,6 +274,7 @@ impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("off"),
+            Self::Systemd => f.write_str("systemd"),
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }

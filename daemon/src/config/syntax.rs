@@ -136,6 +136,32 @@ pub(crate) fn listen(text: &str) -> Result<Listen, String> {
     })
 }
 
+/// A Unix socket or nothing: `unix:/PATH`, `systemd` or `off`.
+pub(crate) fn socket_listen(text: &str) -> Result<Listen, String> {
+    if text == "systemd" {
+        return Ok(Listen::Systemd);
+    }
+    let why = "must be unix:/PATH, systemd or off: who asks is known on Unix sockets only";
+    match listen(text) {
+        Ok(Listen::Tcp(_)) => Err(why.to_owned()),
+        Err(_) if !text.starts_with("unix:") => Err(why.to_owned()),
+        other => other,
+    }
+}
+
+/// The number of a user or group.
+pub(crate) fn id(text: &str) -> Result<u32, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // chown(2) takes the largest number as "leave it", and no process has it.
+    text.parse::<u32>()
+        .ok()
+        .filter(|number| digits && *number != u32::MAX)
+        .ok_or_else(|| {
+            "must be the number of a user or group, such as \"0\": names differ between host and container"
+                .to_owned()
+        })
+}
+
 /// Permission bits of a file with credentials.
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let octal =
@@ -159,18 +185,11 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
 
 /// `UID:GID`.
 pub(crate) fn owner(text: &str) -> Result<Owner, String> {
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // chown(2) takes the largest number as "leave it".
-        text.parse::<u32>()
-            .ok()
-            .filter(|number| digits && *number != u32::MAX)
-    };
     text.split_once(':')
         .and_then(|(uid, gid)| {
             Some(Owner {
-                uid: number(uid)?,
-                gid: number(gid)?,
+                uid: id(uid).ok()?,
+                gid: id(gid).ok()?,
             })
         })
         .ok_or_else(|| "must be UID:GID in numbers, such as 0:0".to_owned())

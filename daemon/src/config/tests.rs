@@ -133,6 +133,12 @@ fn nothing_at_all_is_a_configuration() {
         admin: AdminSettings {
             listen: Listen::Tcp("127.0.0.1:9409".parse().unwrap()),
         },
+        broker: BrokerSettings {
+            listen: Listen::Off,
+            allowed_users: vec![0],
+            allowed_groups: Vec::new(),
+            store: StorePolicy::Ignore,
+        },
         log: LogSettings {
             format: LogFormat::Auto,
             level: "info".to_owned(),
@@ -225,6 +231,10 @@ fn every_flag_and_every_variable_reaches_its_setting() {
             "required_action = \"enforce\"",
         ),
         ("admin-listen", "off", "listen = \"off\""),
+        ("broker-listen", "systemd", "listen = \"systemd\""),
+        ("broker-allowed-user", "1000", "allowed_users = [\"1000\"]"),
+        ("broker-allowed-group", "7", "allowed_groups = [\"7\"]"),
+        ("broker-store", "refuse", "store = \"refuse\""),
         ("log-format", "json", "format = \"json\""),
         ("log-level", "trace", "level = \"trace\""),
         (
@@ -395,7 +405,7 @@ mode = 0o600
             "config.toml:3: unknown key `interval`; did you mean `resync_interval`?",
             "config.toml:4: unknown key `level`; did you mean `log.level`?",
             "config.toml:5: unknown key `frobnicate`; known here: `node_name`, `state_dir`, `resync_interval`, \
-             `source`, `target`, `validation`, `admin`, `log`, `kubernetes`",
+             `source`, `target`, `validation`, `admin`, `broker`, `log`, `kubernetes`",
             "config.toml:6: `source` must be an array of tables, written with a header in double brackets, not a string",
             "config.toml:9: unknown key `log.levle`; did you mean `log.level`?",
             "config.toml:11: unknown key `validation.allow-empty`; did you mean `validation.allow_empty`?",

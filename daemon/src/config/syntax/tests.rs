@@ -152,6 +152,21 @@ fn selectors_follow_the_api() {
 }
 
 #[test]
+fn the_broker_listens_where_peers_are_known() {
+    assert_eq!(socket_listen("systemd"), Ok(Listen::Systemd));
+    assert_eq!(socket_listen("off"), Ok(Listen::Off));
+    let unix = Listen::Unix("/run/x.sock".into());
+    assert_eq!(socket_listen("unix:/run/x.sock"), Ok(unix));
+    for bad in ["127.0.0.1:9409", "/run/x.sock", "unix:relative", ""] {
+        assert!(socket_listen(bad).is_err(), "{bad:?}");
+    }
+    assert_eq!(id("0"), Ok(0));
+    for bad in ["", "root", "-1", "+1", "4294967295"] {
+        assert!(id(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
 fn listeners_are_addresses_sockets_or_off() {
     assert_eq!(listen("off"), Ok(Listen::Off));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Where the administrative endpoint listens: a TCP address, or a Unix socket on a host.
+//! Where endpoints listen: a TCP address, a Unix socket, or one that systemd opened.
 
 use std::fs::Permissions;
 use std::io;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use listenfd::ListenFd;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
@@ -15,7 +16,7 @@ use nix::sys::stat::{Mode, fchmod};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::config::Listen;
+use crate::config::{Listen, Owner};
 
 /// A bound listener; a Unix socket's file goes with it.
 #[derive(Debug)]
@@ -24,7 +25,13 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A Unix socket.
     Unix(UnixListener, SocketFile),
+    /// A Unix socket that systemd opened, and keeps open while the agent restarts.
+    Inherited(UnixListener),
 }
+
+/// Who is at the other end of a connection, as the kernel says; `None` where it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub Option<Owner>);
 
 /// Removes the socket's file when the listener goes.
 #[derive(Debug)]
@@ -32,20 +39,25 @@ pub struct SocketFile(PathBuf);
 
 /// The endpoint cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address} for metrics and status; choose another `admin.listen` or `off`"
-)]
+#[error("cannot listen on {address}; choose another `{key}` or `off`")]
 pub struct ListenError {
     address: String,
+    key: &'static str,
     #[source]
     source: io::Error,
 }
 
 impl Listener {
-    /// Binds the configured address; `None` when it is off.
-    pub async fn bind(to: &Listen) -> Result<Option<Self>, ListenError> {
+    /// Binds the address that the configuration has under `key`; `None` when it is off. `mode` is that of a Unix
+    /// socket.
+    pub async fn bind(
+        to: &Listen,
+        key: &'static str,
+        mode: u32,
+    ) -> Result<Option<Self>, ListenError> {
         let failed = |source| ListenError {
             address: to.to_string(),
+            key,
             source,
         };
         match to {
@@ -55,9 +67,10 @@ impl Listener {
                 .map(Self::Tcp)
                 .map(Some)
                 .map_err(failed),
+            Listen::Systemd => inherited().map(Some).map_err(failed),
             Listen::Unix(path) => {
                 remove_stale(path).map_err(failed)?;
-                let listener = bind_private(path).map_err(failed)?;
+                let listener = bind_private(path, mode).map_err(failed)?;
                 Ok(Some(Self::Unix(listener, SocketFile(path.clone()))))
             }
         }
@@ -70,21 +83,38 @@ impl Listener {
                 .local_addr()
                 .map_or_else(|_| "tcp".to_owned(), |a| format!("http://{a}")),
             Self::Unix(_, SocketFile(path)) => format!("unix:{}", path.display()),
+            Self::Inherited(_) => Listen::Systemd.to_string(),
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => listener
-                .accept()
-                .await
-                .map(|(stream, _)| Stream::Tcp(stream)),
-            Self::Unix(listener, _) => listener
-                .accept()
-                .await
-                .map(|(stream, _)| Stream::Unix(stream)),
-        }
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        let listener = match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                return Ok((Stream::Tcp(stream), Peer(None)));
+            }
+            Self::Unix(listener, _) | Self::Inherited(listener) => listener,
+        };
+        let (stream, _) = listener.accept().await?;
+        let peer = stream.peer_cred().ok().map(|peer| Owner {
+            uid: peer.uid(),
+            gid: peer.gid(),
+        });
+        Ok((Stream::Unix(stream), Peer(peer)))
     }
+}
+
+/// The one Unix socket that systemd hands over (sd_listen_fds(3)).
+fn inherited() -> io::Result<Listener> {
+    let mut handed_over = ListenFd::from_env();
+    let listener = handed_over.take_unix_listener(0)?.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            "systemd handed no socket over; start the .socket unit",
+        )
+    })?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener).map(Listener::Inherited)
 }
 
 impl Drop for SocketFile {
@@ -95,7 +125,7 @@ impl Drop for SocketFile {
 }
 
 /// Gives the socket its mode before it has a name, so that there is no moment with a wider one.
-fn bind_private(path: &Path) -> io::Result<UnixListener> {
+fn bind_private(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let descriptor = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     fchmod(&descriptor, Mode::from_bits_truncate(0o600))?;
@@ -104,8 +134,8 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
         &UnixAddr::new(path)?,
     )?;
     listen(&descriptor, Backlog::new(128)?)?;
-    // Wider only now, and not before: the umask would have its way with it, and the group is root's.
-    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    // Wider only now, and not before: the umask would have its way with it.
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     UnixListener::from_std(std_net::UnixListener::from(descriptor))
 }
 
@@ -123,7 +153,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// One accepted connection.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }

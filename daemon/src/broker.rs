@@ -1,0 +1,162 @@
+//! Answers the helper: which credential, for whom, and in which of three ways there is none.
+//!
+//! ```text
+//! helper ─▶ Unix socket ─▶ peer allowed? ─▶ query ─▶ directory of the good entries ─▶ found │ not ours │ unavailable
+//!                                                        ▲
+//!                                     gate ─▶ wish ──────┘  new at once, which is why a rotation counts at the next pull
+//! ```
+
+mod directory;
+mod endpoint;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pullkeeper_core::query::Query;
+use pullkeeper_core::wire::{Answer, Request, Secret, StoreAnswer, StoreRequest};
+
+use self::directory::Known;
+pub use self::endpoint::serve;
+use crate::config::{BrokerSettings, StorePolicy};
+use crate::gate::Wish;
+use crate::listener::Peer;
+use crate::status::Board;
+
+/// What there is to answer with. It outlives configurations: a reload changes what it knows and whom it answers.
+#[derive(Debug)]
+pub struct Broker {
+    board: Arc<Board>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    settings: BrokerSettings,
+    known: Arc<Known>,
+}
+
+impl Broker {
+    /// A broker that knows nothing yet, and says so.
+    pub fn new(settings: BrokerSettings, board: Arc<Board>) -> Self {
+        let known = Arc::default();
+        Self {
+            board,
+            state: Mutex::new(State { settings, known }),
+        }
+    }
+
+    /// Answers by other rules from now on.
+    pub fn configure(&self, settings: BrokerSettings) {
+        self.lock().settings = settings;
+    }
+
+    /// Answers from these entries from now on.
+    pub fn learn(&self, wish: &Wish) {
+        let known = Arc::new(Known::new(wish));
+        self.lock().known = known;
+    }
+
+    /// The credential for a request, or why there is none.
+    pub fn answer(&self, request: &Request) -> Answer {
+        let answer = self.look_up(request);
+        let (client, outcome) = (client(request), outcome(&answer));
+        self.board.metrics().broker_answered(client, outcome);
+        answer
+    }
+
+    /// Every registry with an entry of its own, and its user name.
+    pub fn registries(&self) -> std::collections::BTreeMap<String, String> {
+        let known = self.known();
+        let registries = known.directory().registries();
+        registries
+            .into_iter()
+            .map(|(registry, user)| (registry.to_owned(), user))
+            .collect()
+    }
+
+    /// What a login tool is told.
+    pub fn store(&self, request: &StoreRequest) -> StoreAnswer {
+        match self.lock().settings.store {
+            StorePolicy::Ignore => StoreAnswer::Ignored,
+            StorePolicy::Refuse => {
+                let registry = Query::of_server(&request.server).map(|query| query.registry());
+                let registry = registry.unwrap_or_else(|_| "this registry".to_owned());
+                StoreAnswer::Refused {
+                    message: format!(
+                        "the credentials of this node are Pullkeeper's to keep; put the one for {registry} \
+                         into the pull secret instead"
+                    ),
+                }
+            }
+        }
+    }
+
+    /// Whether the peer may ask.
+    fn admits(&self, peer: Peer) -> bool {
+        let state = self.lock();
+        let Peer(Some(peer)) = peer else {
+            return false;
+        };
+        state.settings.allowed_users.contains(&peer.uid)
+            || state.settings.allowed_groups.contains(&peer.gid)
+    }
+
+    fn look_up(&self, request: &Request) -> Answer {
+        let query = match request {
+            Request::Docker { server } => Query::of_server(server),
+            Request::Kubelet { image, .. } => Query::of_image(image),
+        };
+        let query = match query {
+            Ok(query) => query,
+            Err(error) => {
+                return Answer::Unavailable {
+                    message: error.to_string(),
+                };
+            }
+        };
+        self.known().answer(&query)
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.lock().known)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held leaves plain data behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The words of the metric's labels.
+fn client(request: &Request) -> &'static str {
+    match request {
+        Request::Docker { .. } => "docker",
+        Request::Kubelet { .. } => "kubelet",
+    }
+}
+
+fn outcome(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Found { .. } => "found",
+        Answer::NotOurs => "not-ours",
+        Answer::Unavailable { .. } => "unavailable",
+    }
+}
+
+/// A credential as clients take it; `None` where it is not text, which no protocol can carry.
+fn found(credential: &pullkeeper_core::authfile::Credential) -> Option<Answer> {
+    let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.to_owned());
+    let (username, secret) = if credential.password().is_empty() && credential.username().is_empty()
+    {
+        // Clients read this name as "the secret is an identity token".
+        ("<token>".to_owned(), text(credential.identity_token())?)
+    } else {
+        (text(credential.username())?, text(credential.password())?)
+    };
+    Some(Answer::Found {
+        username,
+        secret: Secret::new(secret),
+    })
+}
+
+#[cfg(test)]
+mod tests;

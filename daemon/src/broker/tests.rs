@@ -1,0 +1,146 @@
+use pullkeeper_core::authfile::Shape;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::config::{BadEntry, Listen, Owner, RequiredAction, ValidationSettings};
+use crate::gate::Gate;
+use crate::source::{Item, Observation, Payload};
+
+fn settings() -> BrokerSettings {
+    BrokerSettings {
+        listen: Listen::Off,
+        allowed_users: vec![0],
+        allowed_groups: vec![5],
+        store: StorePolicy::Ignore,
+    }
+}
+
+/// A broker that has learnt these sources; `None` is one that has not answered.
+fn broker(sources: &[(&str, Option<&str>)]) -> Broker {
+    let observations: Vec<_> = sources
+        .iter()
+        .map(|(source, text)| Observation {
+            source: (*source).into(),
+            items: text.map(|text| vec![item(source, text)]),
+            trouble: None,
+        })
+        .collect();
+    let mut gate = Gate::new(ValidationSettings {
+        bad_entry: BadEntry::Skip,
+        allow_empty: false,
+        required_registries: Vec::new(),
+        required_action: RequiredAction::Warn,
+    });
+    let broker = Broker::new(settings(), Arc::new(Board::new(None)));
+    broker.learn(&gate.pass(&observations));
+    broker
+}
+
+fn item(id: &str, text: &str) -> Item {
+    Item {
+        id: id.to_owned(),
+        revision: None,
+        content: Ok(Payload {
+            shape: Shape::ConfigJson,
+            bytes: Arc::new(Zeroizing::new(text.as_bytes().to_vec())),
+        }),
+        seen: tokio::time::Instant::now(),
+    }
+}
+
+fn ask(broker: &Broker, server: &str) -> Answer {
+    broker.answer(&Request::Docker {
+        server: server.to_owned(),
+    })
+}
+
+fn message(answer: Answer) -> String {
+    match answer {
+        Answer::Unavailable { message } => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+const ONE: &str = r#"{"auths":{"a.example":{"auth":"dXNlcjpwYXNz"},"b.example":{"auth":"bar"},"c.example":{"identitytoken":"t"}}}"#;
+
+#[test]
+fn entries_are_found_and_what_no_source_has_is_not_ours() {
+    let broker = broker(&[("global", Some(ONE))]);
+    assert_eq!(
+        ask(&broker, "https://a.example:443/v2/"),
+        Answer::Found {
+            username: "user".to_owned(),
+            secret: Secret::new("pass".to_owned()),
+        }
+    );
+    assert_eq!(
+        ask(&broker, "c.example"),
+        Answer::Found {
+            username: "<token>".to_owned(),
+            secret: Secret::new("t".to_owned()),
+        }
+    );
+    assert_eq!(ask(&broker, "other.example"), Answer::NotOurs);
+    let image = Request::Kubelet {
+        image: "a.example/team/app".to_owned(),
+        service_account_token: None,
+        service_account_annotations: Default::default(),
+    };
+    assert!(matches!(broker.answer(&image), Answer::Found { .. }));
+    assert_eq!(
+        broker.registries(),
+        [("a.example", "user"), ("c.example", "<token>")]
+            .map(|(registry, user)| (registry.to_owned(), user.to_owned()))
+            .into()
+    );
+}
+
+#[test]
+fn what_is_broken_or_not_read_yet_is_never_told_as_a_miss() {
+    let one = broker(&[("global", Some(ONE))]);
+    let words = message(ask(&one, "b.example/x"));
+    assert!(
+        words.contains("b.example") && words.contains("global"),
+        "{words}"
+    );
+
+    let two = broker(&[("global", Some(ONE)), ("teams", None)]);
+    assert!(matches!(ask(&two, "a.example"), Answer::Found { .. }));
+    let words = message(ask(&two, "other.example"));
+    assert!(words.contains("source teams"), "{words}");
+
+    let none = Broker::new(settings(), Arc::new(Board::new(None)));
+    assert!(message(ask(&none, "a.example")).contains("no source has been read"));
+    let refused = broker(&[("global", Some("{}"))]);
+    assert!(message(ask(&refused, "a.example")).contains("source global"));
+}
+
+#[test]
+fn peers_are_admitted_by_user_or_group() {
+    let broker = broker(&[]);
+    let peer = |uid, gid| Peer(Some(Owner { uid, gid }));
+    assert!(broker.admits(peer(0, 7)) && broker.admits(peer(7, 5)));
+    assert!(!broker.admits(peer(7, 7)) && !broker.admits(Peer(None)));
+    broker.configure(BrokerSettings {
+        allowed_users: vec![7],
+        ..settings()
+    });
+    assert!(broker.admits(peer(7, 7)) && !broker.admits(peer(0, 7)));
+}
+
+#[test]
+fn login_tools_are_told_what_the_policy_says() {
+    let broker = broker(&[]);
+    let request = StoreRequest {
+        server: "a.example".to_owned(),
+    };
+    assert_eq!(broker.store(&request), StoreAnswer::Ignored);
+    broker.configure(BrokerSettings {
+        store: StorePolicy::Refuse,
+        ..settings()
+    });
+    let StoreAnswer::Refused { message } = broker.store(&request) else {
+        panic!("not refused");
+    };
+    assert!(message.contains("a.example"), "{message}");
+}

@@ -1,0 +1,77 @@
+//! `pullkeeper exchange`: answers one request of a helper without an agent.
+//!
+//! The helper becomes this program when nobody listens on the agent's socket: at boot, when the agent's own image has
+//! to be pulled, and on hosts that run no agent.
+
+use std::env;
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pullkeeper_core::protocol::{Output, docker, kubelet};
+use pullkeeper_core::wire::{Answer, LONGEST_BODY, Request};
+use zeroize::Zeroizing;
+
+use crate::agent::{block_on, once};
+use crate::broker::Broker;
+use crate::cli::{ExchangeArgs, Protocol};
+use crate::cluster::Cluster;
+use crate::config::{self, Settings};
+use crate::gate::Gate;
+use crate::status::Board;
+
+/// How long the sources may take: less than the helper's own deadline, which went on when it became this program.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers the request on standard input in the words of its protocol; the status is the protocol's too.
+pub fn run(arguments: &ExchangeArgs) -> u8 {
+    let output = match arguments.protocol {
+        Protocol::Docker => answer(arguments, docker::get, docker::unavailable),
+        Protocol::Kubelet => answer(arguments, kubelet::request, kubelet::failure),
+    };
+    // Nobody is left to tell when the client is gone.
+    let _ = io::stderr().write_all(output.stderr.as_bytes());
+    match io::stdout().write_all(output.stdout.as_bytes()) {
+        Ok(()) => output.status,
+        Err(_) => 1,
+    }
+}
+
+fn answer(
+    arguments: &ExchangeArgs,
+    read: fn(&[u8]) -> Result<Request, Output>,
+    fail: fn(&str) -> Output,
+) -> Output {
+    let mut input = Zeroizing::new(Vec::with_capacity(LONGEST_BODY + 1));
+    let longest = LONGEST_BODY as u64 + 1;
+    match io::stdin().lock().take(longest).read_to_end(&mut input) {
+        Ok(length) if length > LONGEST_BODY => return fail("standard input is longer than 1 MiB"),
+        Ok(_) => {}
+        Err(error) => return fail(&format!("cannot read standard input: {error}")),
+    }
+    let request = match read(&input) {
+        Ok(request) => request,
+        Err(output) => return output,
+    };
+    let file = arguments.config.as_deref();
+    let loaded = match config::load(file, &[], &|name| env::var_os(name)) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error.to_string()),
+    };
+    match block_on(ask(&loaded.settings, &request)) {
+        Ok(answer) => match &request {
+            Request::Docker { server } => docker::answer(server, &answer),
+            Request::Kubelet { image, .. } => kubelet::answer(image, &answer),
+        },
+        Err(error) => fail(&format!("cannot start the runtime: {error}")),
+    }
+}
+
+async fn ask(settings: &Settings, request: &Request) -> Answer {
+    let cluster = Cluster::new(&settings.kubernetes);
+    let observed = once::observe(settings, &cluster, PATIENCE).await;
+    let board = Arc::new(Board::new(settings.node_name.clone()));
+    let broker = Broker::new(settings.broker.clone(), board);
+    broker.learn(&Gate::new(settings.validation.clone()).pass(&observed));
+    broker.answer(request)
+}
