@@ -54,6 +54,10 @@ impl Query {
         if key.host.contains('*') {
             return Err(QueryError::NoRegistry("a pattern names no single registry"));
         }
+        let literal = key.host.starts_with('[');
+        if !literal && key.host.split('.').any(str::is_empty) {
+            return Err(QueryError::NoRegistry("the host has an empty part"));
+        }
         Ok(Self::of_key(&key))
     }
 
@@ -199,6 +203,9 @@ mod tests {
             "*.example",
             "r.example:port",
             "https:///path",
+            "../../etc/passwd",
+            ".example",
+            "r.example.",
         ] {
             let error = Query::of_server(text).unwrap_err();
             assert!(matches!(error, QueryError::NoRegistry(_)), "{text:?}");

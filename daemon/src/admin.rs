@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
     name: "admin",
     // Monitoring needs two or three.
     connections: 32,
+    keep_alive: true,
     drain: Duration::from_secs(3),
 };
 

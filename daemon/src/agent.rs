@@ -178,8 +178,10 @@ impl<'a> Agent<'a> {
         };
         tracing::info!("draining");
         let drained = tokio::time::timeout(DRAIN, async {
+            // Helpers first, while the sources that they may be waiting for still run.
+            agent.helpers.close().await;
             pipeline.stop().await;
-            tokio::join!(agent.admin.close(), agent.helpers.close());
+            agent.admin.close().await;
         });
         if drained.await.is_err() {
             tracing::warn!("not everything ended in time; ending all the same");

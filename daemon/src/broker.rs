@@ -10,11 +10,14 @@ mod directory;
 mod endpoint;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::{Answer, Request, Secret, StoreAnswer, StoreRequest};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use self::directory::Known;
+use self::directory::{Found, Known};
 pub use self::endpoint::serve;
 use crate::config::{BrokerSettings, StorePolicy};
 use crate::gate::Wish;
@@ -25,39 +28,40 @@ use crate::status::Board;
 #[derive(Debug)]
 pub struct Broker {
     board: Arc<Board>,
-    state: Mutex<State>,
+    settings: Mutex<BrokerSettings>,
+    known: watch::Sender<Arc<Known>>,
+    /// Until then a source that has not been read yet is waited for.
+    patience: Instant,
 }
 
-#[derive(Debug)]
-struct State {
-    settings: BrokerSettings,
-    known: Arc<Known>,
-}
+/// How long after its start the agent waits for its sources before it says that it knows nothing. Requests that came
+/// in during a restart are answered as if there had been none; later an outage must not slow every pull down.
+const WARM_UP: Duration = Duration::from_secs(10);
 
 impl Broker {
     /// A broker that knows nothing yet, and says so.
     pub fn new(settings: BrokerSettings, board: Arc<Board>) -> Self {
-        let known = Arc::default();
         Self {
             board,
-            state: Mutex::new(State { settings, known }),
+            settings: Mutex::new(settings),
+            known: watch::Sender::default(),
+            patience: Instant::now() + WARM_UP,
         }
     }
 
     /// Answers by other rules from now on.
     pub fn configure(&self, settings: BrokerSettings) {
-        self.lock().settings = settings;
+        *self.lock() = settings;
     }
 
     /// Answers from these entries from now on.
     pub fn learn(&self, wish: &Wish) {
-        let known = Arc::new(Known::new(wish));
-        self.lock().known = known;
+        self.known.send_replace(Arc::new(Known::new(wish)));
     }
 
     /// The credential for a request, or why there is none.
-    pub fn answer(&self, request: &Request) -> Answer {
-        let answer = self.look_up(request);
+    pub async fn answer(&self, request: &Request) -> Answer {
+        let answer = self.look_up(request).await;
         let (client, outcome) = (client(request), outcome(&answer));
         self.board.metrics().broker_answered(client, outcome);
         answer
@@ -65,7 +69,7 @@ impl Broker {
 
     /// Every registry with an entry of its own, and its user name.
     pub fn registries(&self) -> std::collections::BTreeMap<String, String> {
-        let known = self.known();
+        let known = Arc::clone(&self.known.borrow());
         let registries = known.directory().registries();
         registries
             .into_iter()
@@ -75,7 +79,7 @@ impl Broker {
 
     /// What a login tool is told.
     pub fn store(&self, request: &StoreRequest) -> StoreAnswer {
-        match self.lock().settings.store {
+        match self.lock().store {
             StorePolicy::Ignore => StoreAnswer::Ignored,
             StorePolicy::Refuse => {
                 let registry = Query::of_server(&request.server).map(|query| query.registry());
@@ -92,15 +96,14 @@ impl Broker {
 
     /// Whether the peer may ask.
     fn admits(&self, peer: Peer) -> bool {
-        let state = self.lock();
+        let settings = self.lock();
         let Peer(Some(peer)) = peer else {
             return false;
         };
-        state.settings.allowed_users.contains(&peer.uid)
-            || state.settings.allowed_groups.contains(&peer.gid)
+        settings.allowed_users.contains(&peer.uid) || settings.allowed_groups.contains(&peer.gid)
     }
 
-    fn look_up(&self, request: &Request) -> Answer {
+    async fn look_up(&self, request: &Request) -> Answer {
         let query = match request {
             Request::Docker { server } => Query::of_server(server),
             Request::Kubelet { image, .. } => Query::of_image(image),
@@ -113,16 +116,24 @@ impl Broker {
                 };
             }
         };
-        self.known().answer(&query)
+        let mut known = self.known.subscribe();
+        loop {
+            let now = Arc::clone(&known.borrow_and_update());
+            match now.answer(&query) {
+                Found::Final(answer) => return answer,
+                Found::SoFar(answer) => {
+                    let changed = tokio::time::timeout_at(self.patience, known.changed());
+                    if !matches!(changed.await, Ok(Ok(()))) {
+                        return answer;
+                    }
+                }
+            }
+        }
     }
 
-    fn known(&self) -> Arc<Known> {
-        Arc::clone(&self.lock().known)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BrokerSettings> {
         // A panic while it was held leaves plain data behind.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -68,10 +68,11 @@ fn answer(
 }
 
 async fn ask(settings: &Settings, request: &Request) -> Answer {
+    let board = Arc::new(Board::new(settings.node_name.clone()));
+    // First, so that its patience and that of the sources run at the same time.
+    let broker = Broker::new(settings.broker.clone(), board);
     let cluster = Cluster::new(&settings.kubernetes);
     let observed = once::observe(settings, &cluster, PATIENCE).await;
-    let board = Arc::new(Board::new(settings.node_name.clone()));
-    let broker = Broker::new(settings.broker.clone(), board);
     broker.learn(&Gate::new(settings.validation.clone()).pass(&observed));
-    broker.answer(request)
+    broker.answer(request).await
 }

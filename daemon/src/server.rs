@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::listener::{Listener, Peer};
 
@@ -28,6 +29,9 @@ pub struct Limits {
     pub name: &'static str,
     /// Clients beyond this wait in the listener's queue.
     pub connections: usize,
+    /// Whether a connection may carry several requests. Otherwise each one that was accepted gets its answer, at
+    /// shutdown too; one that is kept for later is closed then, and a request that was just sent on it is lost.
+    pub keep_alive: bool,
     /// How long requests under way get at shutdown.
     pub drain: Duration,
 }
@@ -40,6 +44,7 @@ where
 {
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     loop {
         let permit = tokio::select! {
             () = cancel.cancelled() => break,
@@ -66,17 +71,25 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(16 * 1024)
+            .keep_alive(limits.keep_alive)
             .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        let watcher = limits.keep_alive.then(|| graceful.watcher());
+        connections.spawn(async move {
             let _permit = permit;
-            if let Err(error) = connection.await {
+            let ended = match watcher {
+                Some(watcher) => watcher.watch(connection).await,
+                None => connection.await,
+            };
+            if let Err(error) = ended {
                 tracing::debug!(endpoint = limits.name, %error, "a connection ended early");
             }
         });
     }
     drop(listener);
-    let drained = tokio::time::timeout(limits.drain, graceful.shutdown());
+    connections.close();
+    let drained = tokio::time::timeout(limits.drain, async {
+        tokio::join!(graceful.shutdown(), connections.wait());
+    });
     if drained.await.is_err() {
         let endpoint = limits.name;
         tracing::warn!(endpoint, "requests were still under way at shutdown");

@@ -282,7 +282,8 @@ impl Drop for Agent {
     }
 }
 
-fn records(log: &str) -> impl Iterator<Item = Value> {
+/// The records of a log in JSON.
+pub fn records(log: &str) -> impl Iterator<Item = Value> {
     log.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
 }

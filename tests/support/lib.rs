@@ -1,7 +1,7 @@
 //! Real parts for the suites, and the means to break them.
 //!
 //! ```text
-//!   test ── product::Product ── pullkeeper ──┐ kubeconfig
+//!   test ── product ── pullkeeper, helper ───┐ kubeconfig
 //!     │                                      ▼
 //!     │                        proxy::Proxy (delay, cut, silence, 429, 500)
 //!     │                                      ▼

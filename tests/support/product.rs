@@ -18,6 +18,15 @@ pub fn pullkeeper() -> Result<Program> {
     Ok(Program::new("pullkeeper", binary("pullkeeper")?))
 }
 
+/// `docker-credential-pullkeeper` of the same build.
+///
+/// # Errors
+/// As [`pullkeeper`].
+pub fn helper() -> Result<Program> {
+    let name = "docker-credential-pullkeeper";
+    Ok(Program::new(name, binary(name)?))
+}
+
 fn binary(name: &str) -> Result<PathBuf> {
     let profile = profile_dir()?;
     let path = profile.join(name);

@@ -6,7 +6,7 @@ use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::Answer;
 
 use super::found;
-use crate::gate::Wish;
+use crate::gate::{Standing, Wish};
 
 /// The entries of the sources' good states, and what keeps the picture from being complete.
 #[derive(Debug, Default)]
@@ -16,8 +16,17 @@ pub(super) struct Known {
     broken: Vec<(Query, String)>,
     /// Sources that nothing good is known of.
     silent: Vec<String>,
-    /// Whether the gate has judged at all.
-    judged: bool,
+    /// Whether every source has said something, good or bad.
+    complete: bool,
+}
+
+/// What a look at the entries gave.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It stays like this until a source says something new.
+    Final(Answer),
+    /// A source that has not been read yet may have more to say.
+    SoFar(Answer),
 }
 
 impl Known {
@@ -39,7 +48,10 @@ impl Known {
             silent: silent
                 .map(|contribution| contribution.source.to_owned())
                 .collect(),
-            judged: wish.generation > 0,
+            complete: wish
+                .items
+                .iter()
+                .all(|item| item.standing != Standing::Pending),
         }
     }
 
@@ -48,31 +60,36 @@ impl Known {
     }
 
     /// Found wherever an entry is. Where none is, that counts as "not ours" only if every source has said so.
-    pub(super) fn answer(&self, query: &Query) -> Answer {
+    pub(super) fn answer(&self, query: &Query) -> Found {
         let registry = query.registry();
         let unavailable = |message| Answer::Unavailable { message };
         if let Some(entry) = self.directory.find(query) {
-            return found(&entry.credential()).unwrap_or_else(|| {
+            return Found::Final(found(&entry.credential()).unwrap_or_else(|| {
                 unavailable(format!(
                     "the credential for {registry} is not UTF-8, which no client can take"
                 ))
-            });
+            }));
         }
         let is_broken = |(broken, _): &&(Query, String)| {
             broken.registry() == registry && query.is_below(broken.repository())
         };
         if let Some((_, source)) = self.broken.iter().find(is_broken) {
-            return unavailable(format!(
+            return Found::Final(unavailable(format!(
                 "the entry for {registry} in source {source} cannot be used; /statusz says why"
-            ));
+            )));
         }
-        match self.silent.first() {
-            None if self.judged => Answer::NotOurs,
+        let answer = match self.silent.first() {
+            None if self.complete => Answer::NotOurs,
             None => unavailable("no source has been read yet".to_owned()),
             Some(source) => unavailable(format!(
                 "source {source} has nothing good to offer yet, so nobody knows whether {registry} is in it; \
                  /statusz says why"
             )),
+        };
+        if self.complete {
+            Found::Final(answer)
+        } else {
+            Found::SoFar(answer)
         }
     }
 }

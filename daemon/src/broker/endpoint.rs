@@ -19,6 +19,8 @@ const LIMITS: Limits = Limits {
     name: "broker",
     // Every pull under way has one or two, and a burst waits in the queue rather than in memory.
     connections: 256,
+    // A helper asks once.
+    keep_alive: false,
     // Longer than an exchange takes: who asked before the restart is answered.
     drain: Duration::from_secs(15),
 };
@@ -42,7 +44,7 @@ async fn respond(broker: &Broker, request: Request<Incoming>, peer: Peer) -> Res
     let route = (request.method().clone(), request.uri().path().to_owned());
     match (route.0, route.1.as_str()) {
         (Method::POST, wire::CREDENTIAL) => match body(request).await {
-            Ok(request) => answered(&broker.answer(&request)),
+            Ok(request) => answered(&broker.answer(&request).await),
             Err(refused) => refused,
         },
         (Method::POST, wire::STORE) => match body(request).await {

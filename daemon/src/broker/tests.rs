@@ -17,6 +17,12 @@ fn settings() -> BrokerSettings {
 
 /// A broker that has learnt these sources; `None` is one that has not answered.
 fn broker(sources: &[(&str, Option<&str>)]) -> Broker {
+    let broker = Broker::new(settings(), Arc::new(Board::new(None)));
+    broker.learn(&wish(sources));
+    broker
+}
+
+fn wish(sources: &[(&str, Option<&str>)]) -> Wish {
     let observations: Vec<_> = sources
         .iter()
         .map(|(source, text)| Observation {
@@ -31,9 +37,7 @@ fn broker(sources: &[(&str, Option<&str>)]) -> Broker {
         required_registries: Vec::new(),
         required_action: RequiredAction::Warn,
     });
-    let broker = Broker::new(settings(), Arc::new(Board::new(None)));
-    broker.learn(&gate.pass(&observations));
-    broker
+    gate.pass(&observations)
 }
 
 fn item(id: &str, text: &str) -> Item {
@@ -48,10 +52,9 @@ fn item(id: &str, text: &str) -> Item {
     }
 }
 
-fn ask(broker: &Broker, server: &str) -> Answer {
-    broker.answer(&Request::Docker {
-        server: server.to_owned(),
-    })
+async fn ask(broker: &Broker, server: &str) -> Answer {
+    let server = server.to_owned();
+    broker.answer(&Request::Docker { server }).await
 }
 
 fn message(answer: Answer) -> String {
@@ -63,30 +66,30 @@ fn message(answer: Answer) -> String {
 
 const ONE: &str = r#"{"auths":{"a.example":{"auth":"dXNlcjpwYXNz"},"b.example":{"auth":"bar"},"c.example":{"identitytoken":"t"}}}"#;
 
-#[test]
-fn entries_are_found_and_what_no_source_has_is_not_ours() {
+#[tokio::test]
+async fn entries_are_found_and_what_no_source_has_is_not_ours() {
     let broker = broker(&[("global", Some(ONE))]);
     assert_eq!(
-        ask(&broker, "https://a.example:443/v2/"),
+        ask(&broker, "https://a.example:443/v2/").await,
         Answer::Found {
             username: "user".to_owned(),
             secret: Secret::new("pass".to_owned()),
         }
     );
     assert_eq!(
-        ask(&broker, "c.example"),
+        ask(&broker, "c.example").await,
         Answer::Found {
             username: "<token>".to_owned(),
             secret: Secret::new("t".to_owned()),
         }
     );
-    assert_eq!(ask(&broker, "other.example"), Answer::NotOurs);
+    assert_eq!(ask(&broker, "other.example").await, Answer::NotOurs);
     let image = Request::Kubelet {
         image: "a.example/team/app".to_owned(),
         service_account_token: None,
         service_account_annotations: Default::default(),
     };
-    assert!(matches!(broker.answer(&image), Answer::Found { .. }));
+    assert!(matches!(broker.answer(&image).await, Answer::Found { .. }));
     assert_eq!(
         broker.registries(),
         [("a.example", "user"), ("c.example", "<token>")]
@@ -95,24 +98,46 @@ fn entries_are_found_and_what_no_source_has_is_not_ours() {
     );
 }
 
-#[test]
-fn what_is_broken_or_not_read_yet_is_never_told_as_a_miss() {
+#[tokio::test(start_paused = true)]
+async fn what_is_broken_or_not_read_yet_is_never_told_as_a_miss() {
     let one = broker(&[("global", Some(ONE))]);
-    let words = message(ask(&one, "b.example/x"));
+    let words = message(ask(&one, "b.example/x").await);
     assert!(
         words.contains("b.example") && words.contains("global"),
         "{words}"
     );
 
     let two = broker(&[("global", Some(ONE)), ("teams", None)]);
-    assert!(matches!(ask(&two, "a.example"), Answer::Found { .. }));
-    let words = message(ask(&two, "other.example"));
+    assert!(matches!(ask(&two, "a.example").await, Answer::Found { .. }));
+    let words = message(ask(&two, "other.example").await);
     assert!(words.contains("source teams"), "{words}");
 
     let none = Broker::new(settings(), Arc::new(Board::new(None)));
-    assert!(message(ask(&none, "a.example")).contains("no source has been read"));
+    assert!(message(ask(&none, "a.example").await).contains("no source has been read"));
     let refused = broker(&[("global", Some("{}"))]);
-    assert!(message(ask(&refused, "a.example")).contains("source global"));
+    assert!(message(ask(&refused, "a.example").await).contains("source global"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_right_after_the_start_waits_for_the_sources() {
+    let broker = Arc::new(Broker::new(settings(), Arc::new(Board::new(None))));
+    let asking = tokio::spawn({
+        let broker = Arc::clone(&broker);
+        async move { ask(&broker, "a.example").await }
+    });
+    tokio::time::sleep(WARM_UP / 2).await;
+    broker.learn(&wish(&[("global", None)]));
+    tokio::time::sleep(WARM_UP / 4).await;
+    assert!(!asking.is_finished());
+    broker.learn(&wish(&[("global", Some(ONE))]));
+    assert!(matches!(asking.await.unwrap(), Answer::Found { .. }));
+
+    // Later an outage does not slow every pull down.
+    tokio::time::sleep(WARM_UP).await;
+    broker.learn(&wish(&[("global", Some(ONE)), ("teams", None)]));
+    let begun = Instant::now();
+    message(ask(&broker, "other.example").await);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[test]

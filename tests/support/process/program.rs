@@ -61,6 +61,11 @@ impl Program {
         &self.name
     }
 
+    /// Where the program is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
