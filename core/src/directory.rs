@@ -8,7 +8,6 @@ use std::fmt;
 
 use crate::authfile::{Entry, Key, Wanted};
 use crate::query::Query;
-use crate::reader::glob;
 
 /// The entries of all sources together, made to be asked thousands of times a second.
 #[derive(Clone, Default)]
@@ -63,15 +62,9 @@ impl Directory {
             .flatten()
             .find(|listing| query.is_below(&listing.repository));
         literal.map(|listing| &listing.entry).or_else(|| {
-            let fits = |(pattern, listing): &&(Query, Listing)| {
-                pattern.port() == query.port()
-                    && labels_match(pattern.host(), query.host())
-                    && query.is_below(&listing.repository)
-            };
-            self.patterns
-                .iter()
-                .find(fits)
-                .map(|(_, listing)| &listing.entry)
+            let mut patterns = self.patterns.iter();
+            let found = patterns.find(|(pattern, _)| query.fits(pattern));
+            found.map(|(_, listing)| &listing.entry)
         })
     }
 
@@ -107,19 +100,6 @@ impl fmt::Debug for Directory {
             .field("registries", &self.registries.len())
             .field("patterns", &self.patterns.len())
             .finish()
-    }
-}
-
-/// Whether a host fits a pattern: as many labels, and a star for any part of one, as in kubelet's `matchImages`.
-fn labels_match(pattern: &str, host: &str) -> bool {
-    let (mut labels, mut of_host) = (pattern.split('.'), host.split('.'));
-    loop {
-        match (labels.next(), of_host.next()) {
-            (None, None) => return true,
-            (Some(pattern), Some(label)) if glob::matches(pattern.as_bytes(), label.as_bytes()) => {
-            }
-            _ => return false,
-        }
     }
 }
 

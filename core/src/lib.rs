@@ -15,11 +15,14 @@
 //! client asks a credential for; its *answer* has one of three outcomes that are never mixed up.
 
 pub mod authfile;
+pub mod challenge;
 pub mod directory;
 pub mod explain;
 pub mod gate;
 pub mod image;
 pub mod json;
+pub mod jwt;
+pub mod origin;
 pub mod pacing;
 pub mod protocol;
 pub mod query;

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::authfile::Key;
 use crate::image::ImageRef;
+use crate::reader::glob;
 
 /// Longer texts are refused: no registry and repository come near it.
 pub const LONGEST: usize = 4096;
@@ -119,6 +120,21 @@ impl Query {
             Some(port) => format!("{}:{port}", self.host),
             None => self.host.clone(),
         }
+    }
+
+    /// Whether the query is about what a pattern covers: as many labels in the host, a star for any part of one (as in
+    /// kubelet's `matchImages`), the same port, and a repository below the pattern's.
+    pub fn fits(&self, pattern: &Self) -> bool {
+        let (mut patterns, mut labels) = (pattern.host.split('.'), self.host.split('.'));
+        let hosts_fit = loop {
+            match (patterns.next(), labels.next()) {
+                (None, None) => break true,
+                (Some(pattern), Some(label))
+                    if glob::matches(pattern.as_bytes(), label.as_bytes()) => {}
+                _ => break false,
+            }
+        };
+        hosts_fit && self.port == pattern.port && self.is_below(&pattern.repository)
     }
 
     /// Whether `prefix`, a repository or the beginning of one, covers the query's, by whole path segments.

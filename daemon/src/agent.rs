@@ -21,6 +21,7 @@ use crate::admin;
 use crate::broker::{self, Broker};
 use crate::cli::AgentArgs;
 use crate::config::{self, ConfigError, Listen, Loaded, Settings};
+use crate::delegation::Delegations;
 use crate::exit::{Exit, complain};
 use crate::gate::Gate;
 use crate::listener::{ListenError, Listener};
@@ -129,7 +130,15 @@ impl<'a> Agent<'a> {
     ) -> Exit {
         let settings = &loaded.settings;
         let board = Arc::new(Board::new(settings.node_name.clone()));
-        let broker = Arc::new(Broker::new(settings.broker.clone(), Arc::clone(&board)));
+        let delegations = match Delegations::new(&settings.delegations, &board) {
+            Ok(delegations) => delegations,
+            Err(error) => {
+                complain("cannot start", &error);
+                return Exit::Usage;
+            }
+        };
+        let broker = Broker::new(settings.broker.clone(), delegations, Arc::clone(&board));
+        let broker = Arc::new(broker);
         let opened = match Endpoint::admin(settings, &board).await {
             Ok(admin) => Endpoint::broker(settings, &broker)
                 .await
@@ -197,6 +206,14 @@ impl<'a> Agent<'a> {
         };
         let settings = &loaded.settings;
         // What can fail comes first, so that a refused configuration changes nothing.
+        let delegations = if self.broker.delegations().differ_from(&settings.delegations) {
+            match Delegations::new(&settings.delegations, &self.board) {
+                Ok(delegations) => Some(delegations),
+                Err(error) => return self.refuse(pipeline, crate::exit::chain(&error)),
+            }
+        } else {
+            None
+        };
         let former = &self.loaded.settings;
         let admin = if settings.admin == former.admin {
             Ok(None)
@@ -226,7 +243,7 @@ impl<'a> Agent<'a> {
         if let Some(helpers) = helpers {
             std::mem::replace(&mut self.helpers, helpers).close().await;
         }
-        self.broker.configure(settings.broker.clone());
+        self.broker.configure(settings.broker.clone(), delegations);
         let gate = match pipeline.stop().await {
             Some(mut gate) => {
                 gate.configure(settings.validation.clone());

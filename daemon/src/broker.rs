@@ -1,9 +1,10 @@
 //! Answers the helper: which credential, for whom, and in which of three ways there is none.
 //!
 //! ```text
-//! helper ─▶ Unix socket ─▶ peer allowed? ─▶ query ─▶ directory of the good entries ─▶ found │ not ours │ unavailable
-//!                                                        ▲
-//!                                     gate ─▶ wish ──────┘  new at once, which is why a rotation counts at the next pull
+//! helper ─▶ Unix socket ─▶ peer allowed? ─▶ query ─┬▶ delegation ────────────────┬▶ found │ not ours │ unavailable
+//!                                                 └▶ directory of good entries ┘
+//!                                                           ▲
+//!                                        gate ─▶ wish ──────┘  new at once, so that a rotation counts at the next pull
 //! ```
 
 mod directory;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use self::directory::{Found, Known};
 pub use self::endpoint::serve;
 use crate::config::{BrokerSettings, StorePolicy};
+use crate::delegation::Delegations;
 use crate::gate::Wish;
 use crate::listener::Peer;
 use crate::status::Board;
@@ -29,6 +31,7 @@ use crate::status::Board;
 pub struct Broker {
     board: Arc<Board>,
     settings: Mutex<BrokerSettings>,
+    delegations: Mutex<Arc<Delegations>>,
     known: watch::Sender<Arc<Known>>,
     /// Until then a source that has not been read yet is waited for.
     patience: Instant,
@@ -40,18 +43,27 @@ const WARM_UP: Duration = Duration::from_secs(10);
 
 impl Broker {
     /// A broker that knows nothing yet, and says so.
-    pub fn new(settings: BrokerSettings, board: Arc<Board>) -> Self {
+    pub fn new(settings: BrokerSettings, delegations: Delegations, board: Arc<Board>) -> Self {
         Self {
             board,
             settings: Mutex::new(settings),
+            delegations: Mutex::new(Arc::new(delegations)),
             known: watch::Sender::default(),
             patience: Instant::now() + WARM_UP,
         }
     }
 
-    /// Answers by other rules from now on.
-    pub fn configure(&self, settings: BrokerSettings) {
-        *self.lock() = settings;
+    /// Answers by other rules from now on. Without new delegations the former stay, with what they have obtained.
+    pub fn configure(&self, settings: BrokerSettings, delegations: Option<Delegations>) {
+        *lock(&self.settings) = settings;
+        if let Some(delegations) = delegations {
+            *lock(&self.delegations) = Arc::new(delegations);
+        }
+    }
+
+    /// The delegations in force.
+    pub fn delegations(&self) -> Arc<Delegations> {
+        Arc::clone(&lock(&self.delegations))
     }
 
     /// Answers from these entries from now on.
@@ -79,7 +91,7 @@ impl Broker {
 
     /// What a login tool is told.
     pub fn store(&self, request: &StoreRequest) -> StoreAnswer {
-        match self.lock().store {
+        match lock(&self.settings).store {
             StorePolicy::Ignore => StoreAnswer::Ignored,
             StorePolicy::Refuse => {
                 let registry = Query::of_server(&request.server).map(|query| query.registry());
@@ -96,7 +108,7 @@ impl Broker {
 
     /// Whether the peer may ask.
     fn admits(&self, peer: Peer) -> bool {
-        let settings = self.lock();
+        let settings = lock(&self.settings);
         let Peer(Some(peer)) = peer else {
             return false;
         };
@@ -116,6 +128,18 @@ impl Broker {
                 };
             }
         };
+        let delegations = self.delegations();
+        if let Some(delegation) = delegations.find(&query) {
+            let token = match request {
+                Request::Docker { .. } => None,
+                Request::Kubelet {
+                    service_account_token,
+                    ..
+                } => service_account_token.as_ref(),
+            };
+            let known = self.complete().await;
+            return delegation.answer(&query, token, &*known).await;
+        }
         let mut known = self.known.subscribe();
         loop {
             let now = Arc::clone(&known.borrow_and_update());
@@ -131,10 +155,18 @@ impl Broker {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BrokerSettings> {
-        // A panic while it was held leaves plain data behind.
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is known once every source has said something, or as much as there is when the patience ends.
+    async fn complete(&self) -> Arc<Known> {
+        let mut known = self.known.subscribe();
+        let complete = known.wait_for(|known| known.is_complete());
+        drop(tokio::time::timeout_at(self.patience, complete).await);
+        Arc::clone(&self.known.borrow())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while it was held leaves plain data behind.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The words of the metric's labels.

@@ -17,8 +17,8 @@ use std::{
 };
 
 pub(crate) use self::syntax::registry as parse_registry;
-use self::{error::Fault, file::Layer, merge::Merged};
 pub use self::{
+    delegation::{DelegationSettings, Grant, TokenEndpoint},
     error::{ConfigError, Place, Problem},
     overrides::{Environment, FlagValue},
     settings::{
@@ -27,7 +27,9 @@ pub use self::{
         StorePolicy, TargetKind, TargetSettings, ValidationSettings,
     },
 };
+use self::{error::Fault, file::Layer, merge::Merged};
 
+mod delegation;
 mod error;
 mod file;
 pub mod keys;

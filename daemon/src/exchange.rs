@@ -17,7 +17,9 @@ use crate::broker::Broker;
 use crate::cli::{ExchangeArgs, Protocol};
 use crate::cluster::Cluster;
 use crate::config::{self, Settings};
+use crate::delegation::Delegations;
 use crate::gate::Gate;
+use crate::outbound::SetupError;
 use crate::status::Board;
 
 /// How long the sources may take: less than the helper's own deadline, which went on when it became this program.
@@ -59,20 +61,22 @@ fn answer(
         Err(error) => return fail(&error.to_string()),
     };
     match block_on(ask(&loaded.settings, &request)) {
-        Ok(answer) => match &request {
+        Ok(Ok(answer)) => match &request {
             Request::Docker { server } => docker::answer(server, &answer),
             Request::Kubelet { image, .. } => kubelet::answer(image, &answer),
         },
+        Ok(Err(error)) => fail(&error.to_string()),
         Err(error) => fail(&format!("cannot start the runtime: {error}")),
     }
 }
 
-async fn ask(settings: &Settings, request: &Request) -> Answer {
+async fn ask(settings: &Settings, request: &Request) -> Result<Answer, SetupError> {
     let board = Arc::new(Board::new(settings.node_name.clone()));
     // First, so that its patience and that of the sources run at the same time.
-    let broker = Broker::new(settings.broker.clone(), board);
+    let delegations = Delegations::new(&settings.delegations, &board)?;
+    let broker = Broker::new(settings.broker.clone(), delegations, board);
     let cluster = Cluster::new(&settings.kubernetes);
     let observed = once::observe(settings, &cluster, PATIENCE).await;
     broker.learn(&Gate::new(settings.validation.clone()).pass(&observed));
-    broker.answer(request).await
+    Ok(broker.answer(request).await)
 }

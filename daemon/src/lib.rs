@@ -31,7 +31,9 @@ pub mod event;
 pub mod report;
 pub mod status;
 
+pub mod delegation;
 pub mod listener;
+pub mod outbound;
 pub mod server;
 
 pub mod admin;

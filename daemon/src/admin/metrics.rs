@@ -78,6 +78,12 @@ describe! {
         "From seeing a new revision of a source to the file in place";
     BROKER_ANSWERS = "pullkeeper_broker_answers_total", "counter", "client,outcome",
         "Answers to helpers, by client (docker, kubelet) and outcome (found, not-ours, unavailable)";
+    EXCHANGES = "pullkeeper_exchanges_total", "counter", "delegation,outcome",
+        "Exchanges of delegations with registries and token services, by outcome: obtained or failed";
+    EXCHANGE_SECONDS = "pullkeeper_exchange_seconds", "histogram", "delegation",
+        "How long exchanges took, failed ones too";
+    EXCHANGE_SUCCESS = "pullkeeper_exchange_last_success_timestamp_seconds", "gauge", "delegation",
+        "When an exchange last obtained something";
     EVENTS_DROPPED = "pullkeeper_events_dropped_total", "counter", "",
         "Kubernetes Events that could not be delivered";
 }
@@ -101,6 +107,9 @@ pub struct Metrics {
     target_written: Times<2>,
     propagation: Family<Labels<2>, Histogram>,
     broker_answers: Family<BrokerLabels, Counter>,
+    exchanges: Counters<2>,
+    exchange_seconds: Family<Labels<1>, Histogram>,
+    exchange_success: Times<1>,
     events_dropped: Counter,
 }
 
@@ -135,6 +144,13 @@ impl Metrics {
                 Family::new_with_constructor(|| Histogram::new(PROPAGATION_BUCKETS)),
             ),
             broker_answers: add(&mut registry, BROKER_ANSWERS, Family::default()),
+            exchanges: add(&mut registry, EXCHANGES, Family::default()),
+            exchange_seconds: add(
+                &mut registry,
+                EXCHANGE_SECONDS,
+                Family::new_with_constructor(|| Histogram::new(EXCHANGE_BUCKETS)),
+            ),
+            exchange_success: add(&mut registry, EXCHANGE_SUCCESS, Family::default()),
             events_dropped: add(&mut registry, EVENTS_DROPPED, Counter::default()),
             registry: Mutex::new(registry),
         }
@@ -156,6 +172,23 @@ impl Metrics {
         self.broker_answers
             .get_or_create(&[("client", client), ("outcome", outcome)])
             .inc();
+    }
+
+    pub(crate) fn exchanged(&self, delegation: &str, obtained: bool, took: Duration) {
+        let delegation = ("delegation", delegation.to_owned());
+        let outcome = if obtained { "obtained" } else { "failed" };
+        self.exchanges
+            .get_or_create(&[delegation.clone(), ("outcome", outcome.to_owned())])
+            .inc();
+        let labels = [delegation];
+        self.exchange_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        if obtained {
+            self.exchange_success
+                .get_or_create(&labels)
+                .set(unix(SystemTime::now()));
+        }
     }
 
     pub(crate) fn reloaded(&self, taken: bool) {
@@ -259,6 +292,9 @@ impl Metrics {
 
 /// From a fast local write to a slow disk behind a resync.
 const PROPAGATION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];
+
+/// From a token service beside the node to its time limit.
+const EXCHANGE_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
 fn add<M>(registry: &mut Registry, description: Description, metric: M) -> M
 where

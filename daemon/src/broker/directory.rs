@@ -1,11 +1,12 @@
 //! What the sources offer, as far as it can be handed out.
 
-use pullkeeper_core::authfile::{Key, Wanted};
+use pullkeeper_core::authfile::{Credential, Entry, Key, Wanted};
 use pullkeeper_core::directory::Directory;
 use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::Answer;
 
 use super::found;
+use crate::delegation::Credentials;
 use crate::gate::{Standing, Wish};
 
 /// The entries of the sources' good states, and what keeps the picture from being complete.
@@ -55,6 +56,11 @@ impl Known {
         }
     }
 
+    /// Whether every source has said something.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -91,5 +97,11 @@ impl Known {
         } else {
             Found::SoFar(answer)
         }
+    }
+}
+
+impl Credentials for Known {
+    fn of(&self, place: &Query) -> Option<Credential> {
+        self.directory.find(place).map(Entry::credential)
     }
 }

@@ -17,7 +17,11 @@ fn settings() -> BrokerSettings {
 
 /// A broker that has learnt these sources; `None` is one that has not answered.
 fn broker(sources: &[(&str, Option<&str>)]) -> Broker {
-    let broker = Broker::new(settings(), Arc::new(Board::new(None)));
+    let broker = Broker::new(
+        settings(),
+        Delegations::default(),
+        Arc::new(Board::new(None)),
+    );
     broker.learn(&wish(sources));
     broker
 }
@@ -112,7 +116,11 @@ async fn what_is_broken_or_not_read_yet_is_never_told_as_a_miss() {
     let words = message(ask(&two, "other.example").await);
     assert!(words.contains("source teams"), "{words}");
 
-    let none = Broker::new(settings(), Arc::new(Board::new(None)));
+    let none = Broker::new(
+        settings(),
+        Delegations::default(),
+        Arc::new(Board::new(None)),
+    );
     assert!(message(ask(&none, "a.example").await).contains("no source has been read"));
     let refused = broker(&[("global", Some("{}"))]);
     assert!(message(ask(&refused, "a.example").await).contains("source global"));
@@ -120,7 +128,11 @@ async fn what_is_broken_or_not_read_yet_is_never_told_as_a_miss() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_right_after_the_start_waits_for_the_sources() {
-    let broker = Arc::new(Broker::new(settings(), Arc::new(Board::new(None))));
+    let broker = Arc::new(Broker::new(
+        settings(),
+        Delegations::default(),
+        Arc::new(Board::new(None)),
+    ));
     let asking = tokio::spawn({
         let broker = Arc::clone(&broker);
         async move { ask(&broker, "a.example").await }
@@ -146,10 +158,13 @@ fn peers_are_admitted_by_user_or_group() {
     let peer = |uid, gid| Peer(Some(Owner { uid, gid }));
     assert!(broker.admits(peer(0, 7)) && broker.admits(peer(7, 5)));
     assert!(!broker.admits(peer(7, 7)) && !broker.admits(Peer(None)));
-    broker.configure(BrokerSettings {
-        allowed_users: vec![7],
-        ..settings()
-    });
+    broker.configure(
+        BrokerSettings {
+            allowed_users: vec![7],
+            ..settings()
+        },
+        None,
+    );
     assert!(broker.admits(peer(7, 7)) && !broker.admits(peer(0, 7)));
 }
 
@@ -160,10 +175,13 @@ fn login_tools_are_told_what_the_policy_says() {
         server: "a.example".to_owned(),
     };
     assert_eq!(broker.store(&request), StoreAnswer::Ignored);
-    broker.configure(BrokerSettings {
-        store: StorePolicy::Refuse,
-        ..settings()
-    });
+    broker.configure(
+        BrokerSettings {
+            store: StorePolicy::Refuse,
+            ..settings()
+        },
+        None,
+    );
     let StoreAnswer::Refused { message } = broker.store(&request) else {
         panic!("not refused");
     };

@@ -32,6 +32,7 @@ pub(crate) struct File {
     pub(crate) validation: Validation,
     pub(crate) admin: Admin,
     pub(crate) broker: Broker,
+    pub(crate) delegation: Vec<Spanned<Delegation>>,
     pub(crate) log: Log,
     pub(crate) kubernetes: Kubernetes,
 }
@@ -81,6 +82,22 @@ pub(crate) struct Broker {
     pub(crate) allowed_users: List,
     pub(crate) allowed_groups: List,
     pub(crate) store: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Delegation {
+    pub(crate) name: Text,
+    pub(crate) registries: List,
+    pub(crate) grant: Text,
+    pub(crate) realms: List,
+    pub(crate) token_endpoint: Text,
+    pub(crate) credential: Text,
+    pub(crate) audience: Text,
+    pub(crate) scope: Text,
+    pub(crate) username: Text,
+    pub(crate) ca_file: Text,
+    pub(crate) registry_scheme: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

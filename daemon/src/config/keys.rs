@@ -5,6 +5,7 @@
 
 use clap::{ValueEnum, builder::PossibleValue};
 
+use super::delegation::{GrantWord, Scheme};
 use super::settings::{
     BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, StorePolicy, TargetKind,
 };
@@ -12,7 +13,7 @@ use super::settings::{
 /// One setting.
 #[derive(Debug)]
 pub struct Key {
-    /// Dotted path in TOML. `source.x` and `target.x` are fields of every `[[source]]` and `[[target]]`.
+    /// Dotted path in TOML. `source.x` is a field of every `[[source]]`, and so for `[[target]]` and `[[delegation]]`.
     pub path: &'static str,
     /// The flag, without dashes, and the name of its value.
     pub flag: Option<(&'static str, &'static str)>,
@@ -275,6 +276,102 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Word(words::<StorePolicy>),
         default: Fallback::Toml("\"ignore\""),
         meaning: "What login tools (`docker login`, `podman login`) are told that want to store or erase a credential in the helper.",
+    },
+    Key {
+        path: "delegation",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Tables,
+        default: Fallback::Unset("none"),
+        meaning: "Registries whose credentials come from somewhere else: a single sign-on that the registry delegates to, a token endpoint, or the pod's own service account. The first that fits answers.",
+    },
+    Key {
+        path: "delegation.name",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("the first of `registries`"),
+        meaning: "Name of the delegation in logs, metrics and status; unique; lower-case letters, digits, '-' and '.'.",
+    },
+    Key {
+        path: "delegation.registries",
+        flag: None,
+        also_environment: None,
+        kind: Kind::List,
+        default: Fallback::Required,
+        meaning: "The registries: `HOST[:PORT][/PATH]`, a `*` for any part of one label of the host.",
+    },
+    Key {
+        path: "delegation.grant",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<GrantWord>),
+        default: Fallback::Toml("\"registry-token\""),
+        meaning: "How the credential is obtained.",
+    },
+    Key {
+        path: "delegation.realms",
+        flag: None,
+        also_environment: None,
+        kind: Kind::List,
+        default: Fallback::Unset("required with `registry-token`"),
+        meaning: "Origins that the registry may send clients to for tokens, such as `https://sso.example.com`. A registry that names another one gets nothing.",
+    },
+    Key {
+        path: "delegation.token_endpoint",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("required with `client-credentials` and `client-assertion`"),
+        meaning: "URL of the OAuth 2.0 token endpoint. It is never taken from a registry, a token or an annotation.",
+    },
+    Key {
+        path: "delegation.credential",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("the host of the realm or of the token endpoint"),
+        meaning: "Key of the pull secret's entry for the token service: `HOST[:PORT][/PATH]`. For `client-credentials` its user name is the client ID.",
+    },
+    Key {
+        path: "delegation.audience",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("required with `client-assertion` and `pass-through`"),
+        meaning: "The one audience that the pod's service-account token must have, as in `serviceAccountTokenAudience` of kubelet's provider configuration. Not one of the API server's.",
+    },
+    Key {
+        path: "delegation.scope",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("none"),
+        meaning: "Scope that is asked for at the token endpoint.",
+    },
+    Key {
+        path: "delegation.username",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("`jwt`"),
+        meaning: "User name under which the registry takes a token as password. Not with `registry-token`, whose user name is that of the credential.",
+    },
+    Key {
+        path: "delegation.ca_file",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset("the system's certificates alone"),
+        meaning: "Certificates in PEM form that registry and token service may be signed by, besides the system's.",
+    },
+    Key {
+        path: "delegation.registry_scheme",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<Scheme>),
+        default: Fallback::Toml("\"https\""),
+        meaning: "How the registry is asked for its realm.",
     },
     Key {
         path: "log.format",

@@ -1,8 +1,8 @@
 //! The configuration as merged: every layer laid over the one below, defaults at the bottom.
 //!
 //! A higher layer replaces single values. Lists of tables follow a rule of their own: among *files*, a
-//! `[[source]]` takes the place of the one with the same name, a `[[target]]` that of the one with the same
-//! path, and others are appended. Sources given by environment or flag replace all of those below; so do
+//! `[[source]]` or `[[delegation]]` takes the place of the one with the same name, a `[[target]]` that of the one with
+//! the same path, and others are appended. Sources given by environment or flag replace all of those below; so do
 //! targets.
 
 use std::path::Path;
@@ -25,6 +25,7 @@ pub(crate) struct Placed<T> {
 }
 
 type Text = Option<Placed<String>>;
+type List = Option<Placed<Vec<String>>>;
 
 /// Every setting with the value that won. `None` where no layer has one, not even the defaults.
 #[derive(Debug, Default)]
@@ -36,13 +37,14 @@ pub(crate) struct Merged {
     pub(crate) targets: Vec<Placed<Target>>,
     pub(crate) bad_entry: Text,
     pub(crate) allow_empty: Option<Placed<bool>>,
-    pub(crate) required_registries: Option<Placed<Vec<String>>>,
+    pub(crate) required_registries: List,
     pub(crate) required_action: Text,
     pub(crate) listen: Text,
     pub(crate) broker_listen: Text,
-    pub(crate) allowed_users: Option<Placed<Vec<String>>>,
-    pub(crate) allowed_groups: Option<Placed<Vec<String>>>,
+    pub(crate) allowed_users: List,
+    pub(crate) allowed_groups: List,
     pub(crate) store: Text,
+    pub(crate) delegations: Vec<Placed<Delegation>>,
     pub(crate) format: Text,
     pub(crate) level: Text,
     pub(crate) kubeconfig: Text,
@@ -72,12 +74,28 @@ pub(crate) struct Target {
     pub(crate) merge: Text,
 }
 
+#[derive(Debug, Default)]
+pub(crate) struct Delegation {
+    pub(crate) name: Text,
+    pub(crate) registries: List,
+    pub(crate) grant: Text,
+    pub(crate) realms: List,
+    pub(crate) token_endpoint: Text,
+    pub(crate) credential: Text,
+    pub(crate) audience: Text,
+    pub(crate) scope: Text,
+    pub(crate) username: Text,
+    pub(crate) ca_file: Text,
+    pub(crate) registry_scheme: Text,
+}
+
 /// Lays `layers` over the defaults, lowest first.
 ///
 /// # Errors
 /// None for any input: only a table of settings whose own defaults are broken.
 pub(crate) fn merge(layers: Vec<Layer>) -> Result<Merged, Vec<Problem>> {
-    let outside = |key: &Key| !key.path.starts_with("source.") && !key.path.starts_with("target.");
+    let tables = ["source.", "target.", "delegation."];
+    let outside = |key: &Key| !tables.iter().any(|table| key.path.starts_with(table));
     let defaults = Layer::parse(&defaults("", outside), LayerOrigin::Defaults)?;
     let mut merged = Merged::default();
     for layer in std::iter::once(defaults).chain(layers) {
@@ -145,6 +163,15 @@ impl Merged {
         put(&mut self.allowed_users, broker.allowed_users, origin);
         put(&mut self.allowed_groups, broker.allowed_groups, origin);
         put(&mut self.store, broker.store, origin);
+        let delegations = file
+            .delegation
+            .into_iter()
+            .map(|delegation| Delegation::written(delegation, origin));
+        put_all(
+            &mut self.delegations,
+            delegations.collect(),
+            Delegation::is_same,
+        );
         put(&mut self.format, file.log.format, origin);
         put(&mut self.level, file.log.level, origin);
         put(&mut self.kubeconfig, file.kubernetes.kubeconfig, origin);
@@ -253,6 +280,34 @@ impl Target {
         match (&self.path, &other.path) {
             // As paths, so that doubled slashes make no difference.
             (Some(path), Some(other)) => Path::new(&path.value) == Path::new(&other.value),
+            _ => false,
+        }
+    }
+}
+
+impl Delegation {
+    fn written(written: Spanned<file::Delegation>, origin: &LayerOrigin) -> Placed<Self> {
+        let place = origin.place(&written.span());
+        let file = written.into_inner();
+        let value = Self {
+            name: placed(file.name, origin),
+            registries: placed(file.registries, origin),
+            grant: placed(file.grant, origin),
+            realms: placed(file.realms, origin),
+            token_endpoint: placed(file.token_endpoint, origin),
+            credential: placed(file.credential, origin),
+            audience: placed(file.audience, origin),
+            scope: placed(file.scope, origin),
+            username: placed(file.username, origin),
+            ca_file: placed(file.ca_file, origin),
+            registry_scheme: placed(file.registry_scheme, origin),
+        };
+        Placed { value, place }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.name, &other.name) {
+            (Some(name), Some(other)) => name.value == other.value,
             _ => false,
         }
     }

@@ -71,6 +71,7 @@ fn the_table_has_every_key_that_files_may_have() {
             "validation" => ("validation", fields::<file::Validation>()),
             "admin" => ("admin", fields::<file::Admin>()),
             "broker" => ("broker", fields::<file::Broker>()),
+            "delegation" => ("delegation", fields::<file::Delegation>()),
             "log" => ("log", fields::<file::Log>()),
             "kubernetes" => ("kubernetes", fields::<file::Kubernetes>()),
             scalar => {
@@ -153,7 +154,7 @@ fn settings() -> String {
             section = Some(of);
             let title = match of {
                 "" => "At the top".to_owned(),
-                "source" | "target" => format!("`[[{of}]]`"),
+                "source" | "target" | "delegation" => format!("`[[{of}]]`"),
                 _ => format!("`[{of}]`"),
             };
             page.push_str(&format!("\n### {title}\n\n"));

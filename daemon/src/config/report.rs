@@ -112,6 +112,28 @@ fn sections(merged: &Merged) -> Vec<Section> {
             line("store", &merged.store),
         ],
     ));
+    let delegations = merged
+        .delegations
+        .iter()
+        .map(|delegation| &delegation.value);
+    sections.extend(delegations.map(|delegation| {
+        Section::new(
+            "[[delegation]]",
+            [
+                line("name", &delegation.name),
+                line("registries", &delegation.registries),
+                line("grant", &delegation.grant),
+                line("realms", &delegation.realms),
+                line("token_endpoint", &delegation.token_endpoint),
+                line("credential", &delegation.credential),
+                line("audience", &delegation.audience),
+                line("scope", &delegation.scope),
+                line("username", &delegation.username),
+                line("ca_file", &delegation.ca_file),
+                line("registry_scheme", &delegation.registry_scheme),
+            ],
+        )
+    }));
     sections.push(Section::new(
         "[log]",
         [line("format", &merged.format), line("level", &merged.level)],

@@ -26,7 +26,7 @@ pub(crate) fn resolve(merged: &Merged) -> Result<Settings, ConfigError> {
     let mut resolver = Resolver::default();
     match resolver.settings(merged) {
         Some(settings) if resolver.problems.is_empty() => {
-            resolver.check_names(merged);
+            resolver.check_names(merged, &settings);
             resolver.check_paths(merged, &settings);
             resolver.check_verbatim(merged, &settings);
             ConfigError::check(resolver.problems).map(|()| settings)
@@ -37,7 +37,7 @@ pub(crate) fn resolve(merged: &Merged) -> Result<Settings, ConfigError> {
 
 /// Collects problems. Whoever returns `None` has added one.
 #[derive(Default)]
-struct Resolver {
+pub(super) struct Resolver {
     problems: Vec<Problem>,
 }
 
@@ -60,6 +60,11 @@ impl Resolver {
         let validation = self.validation(merged);
         let listen = self.required("admin.listen", &merged.listen, syntax::listen);
         let broker = self.broker(merged);
+        let delegations: Vec<_> = merged
+            .delegations
+            .iter()
+            .map(|delegation| self.delegation(delegation))
+            .collect();
         let format = self.required("log.format", &merged.format, syntax::word);
         let level = self.required("log.level", &merged.level, syntax::log_filter);
         let kubernetes = self.kubernetes(merged);
@@ -72,6 +77,7 @@ impl Resolver {
             validation: validation?,
             admin: AdminSettings { listen: listen? },
             broker: broker?,
+            delegations: delegations.into_iter().collect::<Option<_>>()?,
             log: LogSettings {
                 format: format?,
                 level: level?,
@@ -265,19 +271,26 @@ impl Resolver {
         })
     }
 
-    fn check_names(&mut self, merged: &Merged) {
-        let names: Vec<_> = merged
-            .sources
+    fn check_names(&mut self, merged: &Merged, settings: &Settings) {
+        let sources = settings.sources.iter().map(|source| source.name.as_str());
+        let places = merged.sources.iter().map(|source| {
+            let name = source.value.name.as_ref();
+            name.map_or(&source.place, |name| &name.place)
+        });
+        self.unique("source", sources.zip(places).collect());
+        let delegations = settings.delegations.iter().map(|one| one.name.as_str());
+        let places = merged
+            .delegations
             .iter()
-            .flat_map(|source| &source.value.name)
-            .collect();
-        for (index, name) in names.iter().enumerate() {
-            if let Some(first) = names[..index]
-                .iter()
-                .find(|first| first.value == name.value)
-            {
-                let why = format!("is taken by another source ({})", first.place);
-                self.bad("source.name", &name.place, why);
+            .map(|delegation| &delegation.place);
+        self.unique("delegation", delegations.zip(places).collect());
+    }
+
+    fn unique(&mut self, table: &str, names: Vec<(&str, &Place)>) {
+        for (index, (name, place)) in names.iter().enumerate() {
+            if let Some((_, first)) = names[..index].iter().find(|(other, _)| other == name) {
+                let why = format!("is taken by another {table} ({first})");
+                self.bad(&format!("{table}.name"), place, why);
             }
         }
     }
@@ -340,7 +353,7 @@ impl Resolver {
         })
     }
 
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         key: &str,
         written: &Text,
@@ -360,7 +373,7 @@ impl Resolver {
     }
 
     /// `place` is where the value should have been.
-    fn required_at<T>(
+    pub(super) fn required_at<T>(
         &mut self,
         key: &str,
         written: &Text,
@@ -374,7 +387,7 @@ impl Resolver {
     }
 
     /// Every item of a list by itself; `None` when one is wrong.
-    fn each<T>(
+    pub(super) fn each<T>(
         &mut self,
         key: &str,
         written: &Option<Placed<Vec<String>>>,
@@ -402,7 +415,7 @@ impl Resolver {
         written.as_ref()
     }
 
-    fn missing(&mut self, key: &str, place: &Place) {
+    pub(super) fn missing(&mut self, key: &str, place: &Place) {
         self.problems.push(Problem::new(
             place.clone(),
             Fault::Missing {
@@ -411,7 +424,7 @@ impl Resolver {
         ));
     }
 
-    fn bad(&mut self, key: &str, place: &Place, why: String) {
+    pub(super) fn bad(&mut self, key: &str, place: &Place, why: String) {
         let fault = Fault::BadValue {
             key: key.to_owned(),
             why,

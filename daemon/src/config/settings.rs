@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::ValueEnum;
 use pullkeeper_core::authfile::Shape;
 
+use super::delegation::DelegationSettings;
+
 /// Everything that can be configured. Absent values mean "none", never "default".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -24,6 +26,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Where helpers are answered.
     pub broker: BrokerSettings,
+    /// Registries whose credentials come from somewhere else; the first that fits answers. Names are unique.
+    pub delegations: Vec<DelegationSettings>,
     /// Logs on standard error.
     pub log: LogSettings,
     /// The Kubernetes API.

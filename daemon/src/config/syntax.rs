@@ -8,6 +8,9 @@ use std::{
 
 use clap::ValueEnum;
 use k8s_openapi::jiff::fmt::friendly::{SpanParser, SpanPrinter};
+use pullkeeper_core::authfile::Key;
+use pullkeeper_core::origin::{self, Url};
+use pullkeeper_core::query::Query;
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -222,6 +225,49 @@ pub(crate) fn registry(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(why.to_owned())
+    }
+}
+
+/// A registry as [`registry`] has it, whose host may hold `*`.
+pub(crate) fn registry_pattern(text: &str) -> Result<Query, String> {
+    // A star stands where a letter may.
+    registry(&text.replace('*', "x"))?;
+    let key = Key::parse(text).map_err(str::to_owned)?;
+    if key.path.contains('*') {
+        return Err("must have stars in the host alone".to_owned());
+    }
+    Ok(Query::of_key(&key))
+}
+
+/// A URL that credentials may be sent to: https, or http on a loopback address.
+pub(crate) fn safe_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("must be a URL, and {error}"))?;
+    safe(url.origin()).map(|()| url)
+}
+
+/// The origin of such a URL.
+pub(crate) fn safe_origin(text: &str) -> Result<origin::Origin, String> {
+    let origin = origin::Origin::parse(text).map_err(|error| {
+        format!("must be an origin such as https://sso.example.com, and {error}")
+    })?;
+    safe(&origin).map(|()| origin)
+}
+
+fn safe(origin: &origin::Origin) -> Result<(), String> {
+    if origin.is_secure() || origin.is_loopback() {
+        return Ok(());
+    }
+    Err("must be https: what is sent there could be read on the way".to_owned())
+}
+
+/// The user name beside a token.
+pub(crate) fn token_user(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && !text.contains(|c: char| c.is_control() || c == ':');
+    // Clients take this name for an identity token, which they would send by POST.
+    if plain && text != "<token>" {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a user name without ':', and not <token>".to_owned())
     }
 }
 

@@ -139,6 +139,7 @@ fn nothing_at_all_is_a_configuration() {
             allowed_groups: Vec::new(),
             store: StorePolicy::Ignore,
         },
+        delegations: Vec::new(),
         log: LogSettings {
             format: LogFormat::Auto,
             level: "info".to_owned(),
@@ -405,7 +406,7 @@ mode = 0o600
             "config.toml:3: unknown key `interval`; did you mean `resync_interval`?",
             "config.toml:4: unknown key `level`; did you mean `log.level`?",
             "config.toml:5: unknown key `frobnicate`; known here: `node_name`, `state_dir`, `resync_interval`, \
-             `source`, `target`, `validation`, `admin`, `broker`, `log`, `kubernetes`",
+             `source`, `target`, `validation`, `admin`, `broker`, `delegation`, `log`, `kubernetes`",
             "config.toml:6: `source` must be an array of tables, written with a header in double brackets, not a string",
             "config.toml:9: unknown key `log.levle`; did you mean `log.level`?",
             "config.toml:11: unknown key `validation.allow-empty`; did you mean `validation.allow_empty`?",
