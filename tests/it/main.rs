@@ -13,6 +13,7 @@ mod agent_kill;
 mod agent_outages;
 mod cluster_harness;
 mod commands;
+mod delegation_hostile;
 mod helper_protocols;
 mod install_faults;
 mod install_kill;

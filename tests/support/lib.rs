@@ -24,6 +24,7 @@ pub mod process;
 pub mod product;
 pub mod proxy;
 pub mod scratch;
+pub mod scripted;
 pub mod writer;
 
 pub use eventually::{eventually, patience};

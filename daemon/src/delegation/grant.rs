@@ -15,6 +15,7 @@ use pullkeeper_core::challenge;
 use pullkeeper_core::origin::{Origin, Url, push_encoded};
 use pullkeeper_core::wire::Secret;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{Failure, Obtained};
@@ -159,8 +160,7 @@ fn token_of(from: &Origin, reply: &Reply) -> Result<Token, Failure> {
     if reply.status != StatusCode::OK {
         return Err(refused(from, reply));
     }
-    let body: Option<Body> = serde_json::from_slice(&reply.body).ok();
-    let token = body.and_then(|body| {
+    let token = object::<Body>(reply).and_then(|body| {
         let secret = [body.token, body.access_token];
         let secret = secret
             .into_iter()
@@ -186,8 +186,7 @@ fn refused(from: &Origin, reply: &Reply) -> Failure {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
         code.len() <= 40 && code.bytes().all(plain)
     };
-    let body: Option<Body> = serde_json::from_slice(&reply.body).ok();
-    let code = body.map(|body| body.error).filter(code);
+    let code = object::<Body>(reply).map(|body| body.error).filter(code);
     let code = code.map_or_else(String::new, |code| format!(" ({code})"));
     let message = match reply.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => format!(
@@ -215,6 +214,13 @@ fn unexpected(from: &Origin, status: StatusCode, reply: &Reply) -> Failure {
         message,
         retry_after: retry_after(reply),
     }
+}
+
+/// The body as a JSON object. Serde would read a struct from an array as well.
+fn object<T: DeserializeOwned>(reply: &Reply) -> Option<T> {
+    let body = reply.body.trim_ascii_start();
+    body.starts_with(b"{")
+        .then(|| serde_json::from_slice(body).ok())?
 }
 
 fn retry_after(reply: &Reply) -> Option<Duration> {
