@@ -14,6 +14,7 @@ mod agent_outages;
 mod cluster_harness;
 mod commands;
 mod delegation_hostile;
+mod delegation_outages;
 mod helper_protocols;
 mod install_faults;
 mod install_kill;
