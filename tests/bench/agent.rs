@@ -179,9 +179,9 @@ fn next_rename(target: &Path) -> Result<tokio::task::JoinHandle<Result<Instant>>
 async fn idle(figures: &mut Figures, agent: &Agent) -> Result<()> {
     let pid = agent.process().id();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = cpu_ticks(pid)?;
+    let before = cpu_seconds(pid)?;
     tokio::time::sleep(IDLE).await;
-    let spent = (cpu_ticks(pid)? - before) / TICKS_PER_SECOND;
+    let spent = cpu_seconds(pid)? - before;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let resident = status
         .lines()
@@ -207,7 +207,8 @@ async fn idle(figures: &mut Figures, agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-fn cpu_ticks(pid: u32) -> Result<f64> {
+/// User and system time of a process, in seconds; a tick of 10 ms is the least it tells.
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // After the name in brackets, which may hold blanks: state is field 3, utime 14, stime 15.
     let fields: Vec<_> = stat
@@ -216,7 +217,7 @@ fn cpu_ticks(pid: u32) -> Result<f64> {
         .1
         .split_whitespace()
         .collect();
-    Ok(fields[11].parse::<f64>()? + fields[12].parse::<f64>()?)
+    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / TICKS_PER_SECOND)
 }
 
 fn secret(credential: &Credential) -> Value {

@@ -30,12 +30,38 @@ impl Figures {
         goal: Option<f64>,
         how: impl Into<String>,
     ) {
+        self.add(name, value, unit, goal, "lower", how.into());
+    }
+
+    /// Adds a figure of which more is better, and prints it.
+    pub(crate) fn higher(
+        &mut self,
+        name: &'static str,
+        value: f64,
+        unit: &'static str,
+        goal: Option<f64>,
+        how: impl Into<String>,
+    ) {
+        self.add(name, value, unit, goal, "higher", how.into());
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        value: f64,
+        unit: &'static str,
+        goal: Option<f64>,
+        better: &'static str,
+        how: String,
+    ) {
         // Three digits are more than one run can tell.
         let value = (value * 1000.0).round() / 1000.0;
-        let met = goal.map(|goal| value <= goal);
+        let lower = better == "lower";
+        let met = goal.map(|goal| if lower { value <= goal } else { value >= goal });
+        let sign = if lower { "<=" } else { ">=" };
         let verdict = match (goal, met) {
-            (Some(goal), Some(true)) => format!("goal <= {goal}: met"),
-            (Some(goal), _) => format!("goal <= {goal}: NOT MET"),
+            (Some(goal), Some(true)) => format!("goal {sign} {goal}: met"),
+            (Some(goal), _) => format!("goal {sign} {goal}: NOT MET"),
             (None, _) => "no goal".to_owned(),
         };
         println!("{name:<36} {value:>10} {unit:<9} {verdict}");
@@ -44,9 +70,9 @@ impl Figures {
             value,
             unit,
             goal,
-            better: "lower",
+            better,
             met,
-            how: how.into(),
+            how,
         });
     }
 

@@ -7,6 +7,7 @@
 mod agent;
 mod document;
 mod figures;
+mod helper;
 mod kills;
 
 use anyhow::Result;
@@ -20,6 +21,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    runtime.block_on(helper::measure(&mut figures))?;
     runtime.block_on(agent::measure(&mut figures))?;
     figures.write()
 }

@@ -15,6 +15,7 @@ mod cluster_harness;
 mod commands;
 mod delegation_hostile;
 mod delegation_outages;
+mod helper_budget;
 mod helper_protocols;
 mod install_faults;
 mod install_kill;

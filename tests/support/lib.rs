@@ -14,6 +14,7 @@
 //! programs; a suite that misses one fails and says so.
 
 pub mod agent;
+pub mod budget;
 pub mod cluster;
 pub mod eventually;
 pub mod evidence;
