@@ -1,5 +1,6 @@
-//! A Kubernetes control plane of real parts on loopback: etcd, kube-apiserver and
-//! kube-controller-manager, with an authority of its own that makes identities.
+//! A Kubernetes control plane of real parts on loopback: etcd, kube-apiserver,
+//! kube-controller-manager and, on demand, kube-scheduler, with an authority of its own that makes
+//! identities.
 
 mod api;
 mod apiserver;
@@ -9,6 +10,7 @@ mod etcd;
 mod identity;
 mod kubectl;
 mod part;
+mod scheduler;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,6 +40,7 @@ pub const ISSUER: &str = "https://kubernetes.default.svc";
 /// A running control plane; its processes end when it is dropped.
 pub struct Cluster {
     // The parts come first: they must be dead before their folder is removed.
+    scheduler: OnceCell<(Part, Port)>,
     /// kube-controller-manager.
     pub controllers: Part,
     /// kube-apiserver.
@@ -71,7 +74,7 @@ impl Cluster {
 
         let mut etcd = etcd::part(folder.path(), &etcd_port, &peer_port)?;
         let mut apiserver = apiserver::part(&folder, &authority, &etcd_port, &api_port, &admin)?;
-        let user = authority.client(controllers::USER, None)?;
+        let user = authority.client(controllers::USER, Some(controllers::GROUP))?;
         let url = format!("https://{}", api_port.address());
         let mut controllers =
             controllers::part(&folder, &authority, &url, &user, &controllers_port)?;
@@ -88,6 +91,7 @@ impl Cluster {
         };
         let serial = AtomicU32::new(0);
         Ok(Self {
+            scheduler: OnceCell::new(),
             controllers,
             apiserver,
             etcd,
@@ -107,6 +111,22 @@ impl Cluster {
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Cluster> = OnceCell::const_new();
         SHARED.get_or_try_init(Self::start).await
+    }
+
+    /// kube-scheduler; the first call starts it. Without it no pod gets a node.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn scheduler(&self) -> Result<&Part> {
+        let start = async || {
+            let port = Port::free()?;
+            let user = self.authority.client(scheduler::USER, None)?;
+            let mut part =
+                scheduler::part(&self.folder, &self.authority, &self.url(), &user, &port)?;
+            part.start().await?;
+            anyhow::Ok((part, port))
+        };
+        Ok(&self.scheduler.get_or_try_init(start).await?.0)
     }
 
     /// The path of a program that `tests/cluster/build` has built.
@@ -134,6 +154,11 @@ impl Cluster {
     /// `https://127.0.0.1:port` of the API server.
     pub fn url(&self) -> String {
         format!("https://{}", self.ports.apiserver.address())
+    }
+
+    /// The certificate of the cluster's authority, PEM.
+    pub(crate) fn authority_certificate(&self) -> String {
+        self.authority.certificate()
     }
 
     /// The folder of the cluster, with the logs of its parts.
