@@ -21,4 +21,5 @@ mod install_faults;
 mod install_kill;
 mod install_mounts;
 mod leaks;
+mod node_harness;
 mod reader_models;

@@ -6,7 +6,8 @@
 //!     │                        proxy::Proxy (delay, cut, silence, 429, 500)
 //!     │                                      ▼
 //!     └── cluster::Cluster ── kubectl ── kube-apiserver ── etcd
-//!                                      kube-controller-manager
+//!           ▲                          kube-controller-manager, kube-scheduler
+//!   node::Node ── kubelet ── containerd ── pods, in a machine of their own
 //! ```
 //!
 //! Everything is started by the suite itself on free loopback ports below `target/tmp/it`, and
@@ -20,6 +21,7 @@ pub mod eventually;
 pub mod evidence;
 pub mod fixture;
 pub mod http;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod product;

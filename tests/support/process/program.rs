@@ -61,6 +61,13 @@ impl Program {
         &self.name
     }
 
+    /// Sets the name that messages and log files use, for who runs it through another program.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// Where the program is.
     pub fn path(&self) -> &Path {
         &self.path

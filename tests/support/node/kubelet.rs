@@ -1,0 +1,132 @@
+//! kubelet, as a service on the node would run it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::containerd::SOCKET;
+use super::machine::{Machine, Resident};
+use crate::cluster::Cluster;
+use crate::eventually::eventually_within;
+use crate::http::Endpoint;
+use crate::patience;
+use crate::ports::Port;
+use crate::process::{Process, Program};
+use crate::scratch::Scratch;
+
+/// Where kubelet finds its credential providers: two flags of it, read when it starts.
+#[derive(Clone, Debug)]
+pub(super) struct ProviderPaths {
+    pub(super) config: PathBuf,
+    pub(super) programs: PathBuf,
+}
+
+pub(super) struct Kubelet {
+    program: Program,
+    health: Endpoint,
+    resident: Option<Resident>,
+    _ports: [Port; 2],
+}
+
+impl Kubelet {
+    /// Prepares a kubelet for the machine; it does not run yet.
+    pub(super) fn new(
+        cluster: &Cluster,
+        machine: &Machine,
+        folder: &Scratch,
+        name: &str,
+        ports: [Port; 2],
+    ) -> Result<Self> {
+        let authority = folder.write("ca.crt", cluster.authority_certificate())?;
+        let kubeconfig = cluster.kubeconfig(&cluster.node(name)?)?;
+        let config = config(&authority, &ports).to_string();
+        let config = folder.write("kubelet.json", config)?;
+        let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
+        let program = machine
+            .inside("kubelet", &Cluster::bin("kubelet")?)?
+            .arg(flag("config", &config))
+            .arg(flag("kubeconfig", &kubeconfig))
+            .arg(format!("--hostname-override={name}"));
+        Ok(Self {
+            program,
+            health: Endpoint::plain(ports[1].address()),
+            resident: None,
+            _ports: ports,
+        })
+    }
+
+    /// Starts it and waits until it says that it is healthy.
+    pub(super) async fn start(
+        &mut self,
+        machine: &Machine,
+        providers: Option<&ProviderPaths>,
+    ) -> Result<()> {
+        let mut program = self.program.clone();
+        if let Some(ProviderPaths { config, programs }) = providers {
+            let (config, programs) = (config.display(), programs.display());
+            program = program
+                .arg(format!("--image-credential-provider-config={config}"))
+                .arg(format!("--image-credential-provider-bin-dir={programs}"));
+        }
+        let resident = self.resident.insert(machine.spawn(&program)?);
+        let process = resident.process();
+        let healthy = eventually_within(patience() * 2, "kubelet is healthy", async || {
+            let answer = self.health.get("/healthz").await?;
+            ensure!(answer.status.is_success(), "{}", answer.text());
+            Ok(())
+        });
+        tokio::select! {
+            healthy = healthy => healthy.with_context(|| format!("kubelet hangs{}", process.tail())),
+            ended = process.wait(patience() * 3) => {
+                bail!("kubelet ended at its start ({}){}", ended?, process.tail())
+            }
+        }
+    }
+
+    /// SIGTERM, and waits for the end. Its pods run on.
+    pub(super) async fn stop(&mut self) -> Result<()> {
+        let resident = self.resident.take().context("kubelet does not run")?;
+        resident.stop().await.context("cannot stop kubelet")
+    }
+
+    pub(super) fn process(&self) -> Result<&Process> {
+        let resident = self.resident.as_ref().context("kubelet does not run")?;
+        Ok(resident.process())
+    }
+}
+
+fn config(authority: &Path, [port, health]: &[Port; 2]) -> Value {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
+        "address": "127.0.0.1",
+        "port": port.number(),
+        "readOnlyPort": 0,
+        "healthzBindAddress": "127.0.0.1",
+        "healthzPort": health.number(),
+        "authentication": {
+            "anonymous": { "enabled": false },
+            "webhook": { "enabled": false },
+            "x509": { "clientCAFile": authority },
+        },
+        "authorization": { "mode": "AlwaysAllow" },
+        // What the machines that tests run on have or lack.
+        "failSwapOn": false,
+        "failCgroupV1": false,
+        "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": false,
+        "enforceNodeAllocatable": [],
+        "oomScoreAdj": 0,
+        "localStorageCapacityIsolation": false,
+        // The network is shared with this machine, whose firewall is none of the node's business.
+        "makeIPTablesUtilChains": false,
+        "resolvConf": "",
+        // The disk of a developer may be as full as it likes.
+        "evictionHard": { "nodefs.available": "0%", "imagefs.available": "0%" },
+        "imageGCHighThresholdPercent": 100,
+        // Tests pull more often than nodes.
+        "registryPullQPS": 0,
+    })
+}
