@@ -23,3 +23,4 @@ mod install_mounts;
 mod leaks;
 mod node_harness;
 mod reader_models;
+mod registry_harness;

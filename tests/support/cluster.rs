@@ -9,7 +9,6 @@ mod controllers;
 mod etcd;
 mod identity;
 mod kubectl;
-mod part;
 mod scheduler;
 
 use std::path::{Path, PathBuf};
@@ -17,9 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
+use crate::built;
 use crate::eventually;
 use crate::http::{Endpoint, Method, StatusCode};
 use crate::ports::Port;
@@ -28,11 +27,11 @@ use crate::scratch::Scratch;
 use authority::Authority;
 use identity::Proof;
 
+pub use crate::part::Part;
 pub use api::{Api, Watch};
 pub use apiserver::{AuditEvent, AuditStatus, AuditUser};
 pub use identity::Identity;
 pub use kubectl::Kubectl;
-pub use part::Part;
 
 /// The issuer of service-account tokens, also their default audience.
 pub const ISSUER: &str = "https://kubernetes.default.svc";
@@ -134,21 +133,7 @@ impl Cluster {
     /// # Errors
     /// When it has not; the message says what to run.
     pub fn bin(name: &str) -> Result<PathBuf> {
-        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster");
-        let sums = module.join("go.sum");
-        let sums =
-            std::fs::read(&sums).with_context(|| format!("cannot read {}", sums.display()))?;
-        let key: String = Sha256::digest(sums)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let path = cache()?.join("cluster").join(key).join("bin").join(name);
-        ensure!(
-            path.is_file(),
-            "{} does not exist; run `tests/cluster/build {name}`",
-            path.display()
-        );
-        Ok(path)
+        built::program("cluster", name)
     }
 
     /// `https://127.0.0.1:port` of the API server.
@@ -366,16 +351,4 @@ impl Cluster {
         self.folder
             .write(format!("kubeconfig-{serial}"), content.to_string())
     }
-}
-
-fn cache() -> Result<PathBuf> {
-    let from = |name| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
-    from("PULLKEEPER_CACHE")
-        .or_else(|| from("XDG_CACHE_HOME").map(|dir| dir.join("pullkeeper")))
-        .or_else(|| from("HOME").map(|dir| dir.join(".cache/pullkeeper")))
-        .context("neither PULLKEEPER_CACHE nor XDG_CACHE_HOME nor HOME is set")
 }

@@ -10,24 +10,39 @@
 //!   node::Node ── kubelet ── containerd ── pods, in a machine of their own
 //! ```
 //!
+//! and what pulls are for:
+//!
+//! ```text
+//!   clients::Clients ── skopeo, podman, … ── registry::Registry
+//!     │ asks for a token                       │ trusts the keys of
+//!     ├──────────── keycloak::Keycloak ────────┤
+//!     └──────── token_service::TokenService ───┘
+//! ```
+//!
 //! Everything is started by the suite itself on free loopback ports below `target/tmp/it`, and
-//! nothing outlives the test process, whichever way it ends. `tests/cluster/build` makes the
-//! programs; a suite that misses one fails and says so.
+//! nothing outlives the test process, whichever way it ends. `tests/*/build` make the programs; a
+//! suite that misses one fails and says so.
 
 pub mod agent;
 pub mod budget;
+mod built;
+pub mod clients;
 pub mod cluster;
 pub mod eventually;
 pub mod evidence;
 pub mod fixture;
 pub mod http;
+pub mod keycloak;
 pub mod node;
+pub mod part;
 pub mod ports;
 pub mod process;
 pub mod product;
 pub mod proxy;
+pub mod registry;
 pub mod scratch;
 pub mod scripted;
+pub mod token_service;
 pub mod writer;
 
 pub use eventually::{eventually, patience};

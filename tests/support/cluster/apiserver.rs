@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::authority::{Authority, token_key};
 use super::identity::Identity;
-use super::part::{Part, Ready};
 use super::{Cluster, ISSUER};
 use crate::http::Endpoint;
+use crate::part::{Part, Ready};
 use crate::ports::Port;
 use crate::process::Program;
 use crate::scratch::Scratch;

@@ -9,8 +9,8 @@ use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Value, json};
 
-use super::part::{Part, Ready};
 use crate::http::Endpoint;
+use crate::part::{Part, Ready};
 use crate::ports::Port;
 use crate::process::Program;
 

@@ -51,7 +51,7 @@ impl Program {
             .map(|dir| dir.join(name))
             .find(|p| p.is_file());
         let found = found.with_context(|| {
-            format!("{name} is not installed; `tests/cluster/build` gets what the suites need")
+            format!("{name} is not installed; the scripts `tests/*/build` get what the suites need")
         })?;
         Ok(Self::new(name, found))
     }

@@ -1,4 +1,4 @@
-//! One program of the control plane, and the ways to break it.
+//! A real server of the suites, and the ways to break it.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::process::{Process, Program};
 /// A server that can be stopped, killed, frozen and started again, with the same port, the same
 /// arguments and the same data.
 ///
-/// All of it needs `&mut`: a shared cluster cannot be broken under another test.
+/// All of it needs `&mut`: what tests share cannot be broken by one of them.
 #[derive(Debug)]
 pub struct Part {
     program: Program,
@@ -23,13 +23,13 @@ pub struct Part {
 
 /// What tells that a part serves: 200 to a GET.
 #[derive(Clone)]
-pub(super) struct Ready {
-    pub(super) endpoint: Endpoint,
-    pub(super) path: &'static str,
+pub(crate) struct Ready {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) path: &'static str,
 }
 
 impl Part {
-    pub(super) fn new(program: Program, logs: PathBuf, ready: Ready) -> Self {
+    pub(crate) fn new(program: Program, logs: PathBuf, ready: Ready) -> Self {
         Self {
             program,
             logs,
@@ -105,7 +105,7 @@ impl Part {
     }
 
     /// [`Part::start`] without waiting.
-    pub(super) fn launch(&mut self) -> Result<()> {
+    pub(crate) fn launch(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "already running: {}", self.name());
         self.process = Some(self.program.spawn(&self.logs)?);
         Ok(())
@@ -113,7 +113,7 @@ impl Part {
 
     /// Waits until the launched part serves. The limit is twice the usual one: on a busy machine
     /// the start of an API server is the heaviest thing that the suites do.
-    pub(super) async fn serving(&self) -> Result<()> {
+    pub(crate) async fn serving(&self) -> Result<()> {
         let process = self.process()?;
         let Ready { endpoint, path } = &self.ready;
         let what = format!("{} serves {}{path}", self.name(), endpoint.url());

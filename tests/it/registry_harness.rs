@@ -1,0 +1,38 @@
+//! Registries, their clients and the single sign-on, before the product stands between them: the
+//! right credential gets an image, the wrong one does not, and changes take effect.
+
+mod passwords;
+mod single_sign_on;
+mod tokens;
+
+use anyhow::{Result, ensure};
+use support::clients::{Client, Clients};
+use support::fixture::{Credential, config_json};
+use support::process::Output;
+
+const APP: &str = "team/app:1";
+/// What clients say after a 401. Docker's command takes it from every way it knows to a registry
+/// and then tells only that no way led to a manifest, or that it has nothing to show.
+const REFUSALS: [&str; 4] = [
+    "unauthorized",
+    "authentication required",
+    "no basic auth credentials",
+    "no such manifest",
+];
+
+/// A home whose auth file has one entry.
+fn clients(registry: &str, credential: &Credential) -> Result<Clients> {
+    Clients::new(&config_json([(registry, credential)]))
+}
+
+/// Pulls with a client, which must be told that it may not.
+async fn refused(clients: &Clients, client: Client, image: &str) -> Result<Output> {
+    let output = clients.pull(client, image).await?;
+    ensure!(!output.status.success(), "{client:?} pulled {image}");
+    let said = output.stderr.to_lowercase();
+    ensure!(
+        REFUSALS.iter().any(|words| said.contains(words)),
+        "{client:?} failed for another reason: {said}"
+    );
+    Ok(output)
+}

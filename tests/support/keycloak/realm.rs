@@ -1,0 +1,228 @@
+//! A realm: users, clients, and the tokens they get.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::admin::Admin;
+use super::login::{self, Login, Mapper};
+use crate::fixture::Credential;
+use crate::http::Answer;
+
+/// A realm of a [`Keycloak`](super::Keycloak).
+#[derive(Clone, Debug)]
+pub struct Realm {
+    admin: Arc<Admin>,
+    name: String,
+}
+
+impl Realm {
+    pub(super) fn new(admin: Arc<Admin>, name: String) -> Self {
+        Self { admin, name }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `http://localhost:port/realms/NAME`: the `iss` of its tokens, and the audience that a token
+    /// must have which a client shows instead of a secret.
+    pub fn issuer(&self) -> String {
+        format!("{}{}", self.admin.url(), self.path(""))
+    }
+
+    /// The token endpoint for a registry's challenge; needs a [`Realm::docker_client`].
+    pub fn docker_endpoint(&self) -> String {
+        format!("{}/protocol/docker-v2/auth", self.issuer())
+    }
+
+    /// The token endpoint of OpenID Connect.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}{TOKEN}", self.issuer())
+    }
+
+    /// Sets how long access tokens and registry tokens live, in whole seconds.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn set_token_life(&self, life: Duration) -> Result<()> {
+        let change = json!({ "accessTokenLifespan": life.as_secs() });
+        self.admin.put(&self.managed(""), &change).await
+    }
+
+    /// Creates a user who logs in with a password.
+    ///
+    /// # Errors
+    /// When Keycloak refuses, as it does when there is one of this name.
+    pub async fn user(&self, user: &Credential) -> Result<()> {
+        let name = &user.username;
+        let object = json!({
+            "username": name, "enabled": true, "credentials": [password(&user.password)],
+            // Without all of these the first login has to complete them.
+            "email": format!("{name}@example.com"), "emailVerified": true,
+            "firstName": name, "lastName": "Fixture",
+        });
+        self.admin.create(&self.managed("/users"), &object).await
+    }
+
+    /// Gives the user of this name this password from now on.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub async fn set_password(&self, user: &Credential) -> Result<()> {
+        let path = format!("{}/reset-password", self.user_path(&user.username).await?);
+        self.admin.put(&path, &password(&user.password)).await
+    }
+
+    /// Locks a user out, or in again.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub async fn set_enabled(&self, username: &str, enabled: bool) -> Result<()> {
+        let path = self.user_path(username).await?;
+        self.admin.put(&path, &json!({ "enabled": enabled })).await
+    }
+
+    /// Lets users get tokens for the registry that calls itself `service`.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn docker_client(&self, service: &str) -> Result<()> {
+        let client = json!({ "clientId": service, "protocol": "docker-v2" });
+        self.admin.create(&self.managed("/clients"), &client).await
+    }
+
+    /// Creates a client that gets access tokens for itself, with these additions.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn client(&self, login: &Login<'_>, mappers: &[Mapper]) -> Result<()> {
+        let client = login::representation(login, mappers);
+        self.admin.create(&self.managed("/clients"), &client).await
+    }
+
+    /// Trusts the service-account tokens of a Kubernetes cluster, whose discovery documents must
+    /// be readable for everybody below `issuer`.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn kubernetes_provider(&self, alias: &str, issuer: &str) -> Result<()> {
+        let provider = json!({
+            "alias": alias, "providerId": "kubernetes", "config": { "issuer": issuer },
+        });
+        let path = self.managed("/identity-provider/instances");
+        self.admin.create(&path, &provider).await
+    }
+
+    /// Asks the token endpoint with this form. The status is not judged.
+    ///
+    /// # Errors
+    /// When there is no complete answer.
+    pub async fn ask(&self, form: &[(&str, &str)]) -> Result<Answer> {
+        self.admin.post_form(&self.path(TOKEN), form).await
+    }
+
+    /// The access token of a client with a secret.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn token(&self, client: &Credential) -> Result<String> {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &client.username),
+            ("client_secret", &client.password),
+        ];
+        access_token(&self.ask(&form).await?)
+    }
+
+    /// The access token of a client that shows a token of an identity provider instead of a secret.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn token_for_assertion(&self, assertion: &str) -> Result<String> {
+        let form = [
+            ("grant_type", "client_credentials"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", assertion),
+        ];
+        access_token(&self.ask(&form).await?)
+    }
+
+    /// The document with the realm's public keys (JWKS).
+    ///
+    /// # Errors
+    /// When there is no such realm any more.
+    pub async fn keys(&self) -> Result<Value> {
+        let path = self.path("/protocol/openid-connect/certs");
+        self.admin.public(&path).await?.json()
+    }
+
+    /// The certificate of the key that signs the realm's tokens, PEM.
+    ///
+    /// # Errors
+    /// When no RS256 key has one.
+    pub async fn certificate(&self) -> Result<String> {
+        let keys = self.keys().await?;
+        let mut keys = keys["keys"].as_array().into_iter().flatten();
+        let signing = keys.find(|key| key["alg"] == "RS256");
+        let certificate = signing.and_then(|key| key["x5c"][0].as_str());
+        let base64 = certificate.context("no certificate of an RS256 key")?;
+        let lines: Vec<_> = base64
+            .as_bytes()
+            .chunks(64)
+            .map(String::from_utf8_lossy)
+            .collect();
+        Ok(format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            lines.join("\n")
+        ))
+    }
+
+    /// Removes the realm, as far as clients notice.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn delete(&self) -> Result<()> {
+        self.admin.delete(&self.managed("")).await
+    }
+
+    fn path(&self, below: &str) -> String {
+        format!("/realms/{}{below}", self.name)
+    }
+
+    fn managed(&self, below: &str) -> String {
+        format!("/admin/realms/{}{below}", self.name)
+    }
+
+    async fn user_path(&self, username: &str) -> Result<String> {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("username", username)
+            .append_pair("exact", "true")
+            .finish();
+        let users = self
+            .admin
+            .get(&self.managed(&format!("/users?{query}")))
+            .await?;
+        let id = users[0]["id"].as_str();
+        let id = id.with_context(|| format!("{} has no user {username}", self.name))?;
+        Ok(self.managed(&format!("/users/{id}")))
+    }
+}
+
+const TOKEN: &str = "/protocol/openid-connect/token";
+
+fn password(value: &str) -> Value {
+    json!({ "type": "password", "value": value, "temporary": false })
+}
+
+fn access_token(answer: &Answer) -> Result<String> {
+    let answer = answer.json().context("no token")?;
+    let token = answer["access_token"].as_str().context("no access token")?;
+    Ok(token.to_owned())
+}
