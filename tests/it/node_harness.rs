@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use support::cluster::{Cluster, ISSUER};
+use support::cluster::Cluster;
 use support::fixture::{Credential, config_json};
 use support::node::{Image, NodePlan, PodSpec, PullPolicy};
 use support::scratch::Scratch;
@@ -146,7 +146,7 @@ async fn a_credential_provider_gets_the_pods_service_account_token() -> Result<(
         .and_then(|request| request["serviceAccountToken"].as_str());
     let claims = claims(token.context("no token")?)?;
     assert_eq!(claims["aud"], json!([audience]));
-    assert_eq!(claims["iss"], ISSUER);
+    assert_eq!(claims["iss"], cluster.issuer());
     let subject = format!("system:serviceaccount:{}:puller", scene.namespace);
     assert_eq!(claims["sub"], subject);
     let bound = &claims["kubernetes.io"];

@@ -4,6 +4,7 @@
 mod passwords;
 mod single_sign_on;
 mod tokens;
+mod workloads;
 
 use anyhow::{Result, ensure};
 use support::clients::{Client, Clients};

@@ -42,3 +42,17 @@ fn cache() -> Result<PathBuf> {
         .or_else(|| from("HOME").map(|dir| dir.join(".cache/pullkeeper")))
         .context("neither PULLKEEPER_CACHE nor XDG_CACHE_HOME nor HOME is set")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_names_the_command_that_builds_it() {
+        let error = program("registry", "teapot").unwrap_err().to_string();
+        assert!(
+            error.ends_with("run `tests/registry/build teapot`"),
+            "{error}"
+        );
+    }
+}

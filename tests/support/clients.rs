@@ -47,7 +47,8 @@ impl Client {
 }
 
 /// A home directory with one auth file, `config.json`, that every [`Client`] started from here
-/// uses, and with an image store of its own. Nothing of the machine's users is read or written.
+/// uses, and with an image store of its own. Auth files and images of the machine's users are
+/// neither read nor written.
 #[derive(Debug)]
 pub struct Clients {
     home: Scratch,

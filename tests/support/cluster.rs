@@ -33,9 +33,6 @@ pub use apiserver::{AuditEvent, AuditStatus, AuditUser};
 pub use identity::Identity;
 pub use kubectl::Kubectl;
 
-/// The issuer of service-account tokens, also their default audience.
-pub const ISSUER: &str = "https://kubernetes.default.svc";
-
 /// A running control plane; its processes end when it is dropped.
 pub struct Cluster {
     // The parts come first: they must be dead before their folder is removed.
@@ -141,9 +138,35 @@ impl Cluster {
         format!("https://{}", self.ports.apiserver.address())
     }
 
-    /// The certificate of the cluster's authority, PEM.
-    pub(crate) fn authority_certificate(&self) -> String {
+    /// The certificate of the authority that vouches for the API server, PEM.
+    pub fn certificate(&self) -> String {
         self.authority.certificate()
+    }
+
+    /// The issuer of service-account tokens, also their default audience: [`Cluster::url`], so
+    /// that its documents can be read from loopback.
+    pub fn issuer(&self) -> String {
+        self.url()
+    }
+
+    /// Lets everybody read the issuer's discovery documents, as whoever trusts its tokens must.
+    ///
+    /// # Errors
+    /// When kubectl is not built or the API server refuses.
+    pub async fn publish_issuer(&self) -> Result<()> {
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": { "name": "published-issuer" },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                "name": "system:service-account-issuer-discovery",
+            },
+            "subjects": [{
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "Group",
+                "name": "system:unauthenticated",
+            }],
+        });
+        self.kubectl()?.apply(&binding.to_string()).await.map(drop)
     }
 
     /// The folder of the cluster, with the logs of its parts.
@@ -185,15 +208,21 @@ impl Cluster {
         if answer.status != StatusCode::CONFLICT {
             answer.json().context("cannot create the service account")?;
         }
-        let request = json!({ "spec": { "expirationSeconds": 3600 } });
-        let answer = admin
-            .create(&format!("{path}/{name}/token"), &request)
-            .await?;
-        let token = answer["status"]["token"]
-            .as_str()
-            .context("no token in the answer")?;
+        let token = self.token(namespace, name, &self.issuer()).await?;
         let user = format!("system:serviceaccount:{namespace}:{name}");
-        Ok(Identity::new(user, Proof::Token(token.to_owned())))
+        Ok(Identity::new(user, Proof::Token(token)))
+    }
+
+    /// A token of a service account for this audience alone, valid for an hour.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub async fn token(&self, namespace: &str, account: &str, audience: &str) -> Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let request = json!({ "spec": { "audiences": [audience], "expirationSeconds": 3600 } });
+        let answer = self.api(&self.admin)?.create(&path, &request).await?;
+        let token = answer["status"]["token"].as_str();
+        Ok(token.context("no token in the answer")?.to_owned())
     }
 
     /// Writes a self-contained kubeconfig and returns its path, good as long as the cluster lives.

@@ -156,6 +156,7 @@ fn home(built: &Path, folder: &Path) -> Result<PathBuf> {
 fn java(server: &Path, home: &Path) -> Result<Program> {
     let property = |name: &str, path: &Path| format!("-D{name}={}", path.display());
     let program = Program::installed("java")?
+        .named("keycloak")
         .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m"])
         .args(["-Xmx512m", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError"])
         .args(OPENED.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")))

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::http::{Method, StatusCode};
+use crate::http::{Endpoint, Method, StatusCode};
 
 /// What the service answers from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,11 @@ impl TokenService {
         format!("http://localhost:{}/token", self.address.port())
     }
 
+    /// For requests that no client makes.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::plain(self.address)
+    }
+
     /// Changes the mode, for requests that come from now on.
     pub fn set(&self, mode: Mode) {
         lock(&self.state).mode = mode;
@@ -152,3 +157,6 @@ async fn serve(
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::Cluster;
 use super::authority::{Authority, token_key};
 use super::identity::Identity;
-use super::{Cluster, ISSUER};
 use crate::http::Endpoint;
 use crate::part::{Part, Ready};
 use crate::ports::Port;
@@ -39,7 +39,10 @@ pub(super) fn part(
         .arg(file("--tls-private-key-file", &key))
         .arg("--authorization-mode=Node,RBAC")
         .arg("--enable-admission-plugins=NodeRestriction")
-        .arg(format!("--service-account-issuer={ISSUER}"))
+        .arg(format!(
+            "--service-account-issuer=https://{}",
+            port.address()
+        ))
         .arg(file("--service-account-signing-key-file", &private))
         .arg(file("--service-account-key-file", &public))
         .arg("--service-cluster-ip-range=10.96.0.0/16")

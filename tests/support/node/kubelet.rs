@@ -38,7 +38,7 @@ impl Kubelet {
         name: &str,
         ports: [Port; 2],
     ) -> Result<Self> {
-        let authority = folder.write("ca.crt", cluster.authority_certificate())?;
+        let authority = folder.write("ca.crt", cluster.certificate())?;
         let kubeconfig = cluster.kubeconfig(&cluster.node(name)?)?;
         let config = config(&authority, &ports).to_string();
         let config = folder.write("kubelet.json", config)?;
