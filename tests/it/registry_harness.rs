@@ -7,8 +7,9 @@ mod tokens;
 mod workloads;
 
 use anyhow::{Result, ensure};
-use support::clients::{Client, Clients};
+use support::clients::{Client, Clients, ecr_login};
 use support::fixture::{Credential, config_json};
+use support::patience;
 use support::process::Output;
 
 const APP: &str = "team/app:1";
@@ -20,6 +21,18 @@ const REFUSALS: [&str; 4] = [
     "no basic auth credentials",
     "no such manifest",
 ];
+
+#[tokio::test]
+async fn the_helper_for_comparison_runs() -> Result<()> {
+    let home = Clients::new("{}")?;
+    let output = ecr_login()?.env("HOME", home.home()).arg("version");
+    let output = output.run(patience()).await?.success()?;
+    assert!(
+        output.stdout.contains("amazon-ecr-credential-helper"),
+        "{output:?}"
+    );
+    Ok(())
+}
 
 /// A home whose auth file has one entry.
 fn clients(registry: &str, credential: &Credential) -> Result<Clients> {

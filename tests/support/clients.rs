@@ -169,3 +169,13 @@ impl Clients {
         Ok(digest.to_owned())
     }
 }
+
+/// `docker-credential-ecr-login`, a helper that is compared with ours. Its environment is empty but
+/// for `PATH`.
+///
+/// # Errors
+/// When it is not built; the message says what builds it.
+pub fn ecr_login() -> Result<Program> {
+    let name = "docker-credential-ecr-login";
+    Ok(Program::new(name, built::program("registry", name)?))
+}
