@@ -50,3 +50,11 @@ async fn refused(clients: &Clients, client: Client, image: &str) -> Result<Outpu
     );
     Ok(output)
 }
+
+/// A credential with a user name of its own.
+fn named(name: &str) -> Credential {
+    Credential {
+        username: name.to_owned(),
+        ..Credential::new()
+    }
+}

@@ -67,6 +67,8 @@ impl Keycloak {
             .arg(format!("--http-management-port={}", management.number()))
             // Without the cluster, for which it would listen on every interface.
             .arg("--cache=local")
+            // Or a kill would take the changes of the last half second with it.
+            .arg("--db-url-properties=;WRITE_DELAY=0")
             // The probe of its start would fill the log.
             .arg("--log-level=INFO,io.smallrye.health:WARN");
         if let Some(authority) = authority {
@@ -103,6 +105,11 @@ impl Keycloak {
     /// `http://localhost:port`.
     pub fn url(&self) -> &str {
         self.admin.url()
+    }
+
+    /// For requests that no client makes.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.admin.endpoint()
     }
 
     /// Its administrator, for what [`Realm`] has no word for.

@@ -5,7 +5,7 @@ use support::clients::Client;
 use support::fixture::{Credential, config_json};
 use support::registry::Registry;
 
-use super::{APP, clients, refused};
+use super::{APP, clients, named, refused};
 
 #[tokio::test]
 async fn every_client_pulls_with_the_password_and_none_with_another() -> Result<()> {
@@ -85,11 +85,4 @@ async fn two_users_are_told_apart() -> Result<()> {
     };
     refused(&clients(&registry.host(), &mixed)?, Client::Crane, &image).await?;
     Ok(())
-}
-
-fn named(name: &str) -> Credential {
-    Credential {
-        username: name.to_owned(),
-        ..Credential::new()
-    }
 }

@@ -1,14 +1,17 @@
 //! Keycloak as the token service of docker-registry.
 
-use std::time::Duration;
-
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::Request;
+use serde_json::{Value, json};
 use support::clients::Client;
 use support::fixture::Credential;
-use support::keycloak::{Keycloak, Realm};
+use support::http::{Method, StatusCode};
+use support::keycloak::{Keycloak, Login, Realm};
 use support::registry::{Registry, TokenAuth};
 
-use super::{APP, clients, refused};
+use super::{APP, clients, named, refused};
 
 #[tokio::test]
 async fn a_user_of_the_realm_pulls_and_nobody_else() -> Result<()> {
@@ -52,11 +55,12 @@ async fn passwords_change_and_users_are_locked_out() -> Result<()> {
 async fn realms_survive_an_outage_of_their_keycloak() -> Result<()> {
     let mut keycloak = Keycloak::start().await?;
     let realm = keycloak.realm("outage").await?;
-    realm.set_token_life(Duration::from_secs(120)).await?;
     let (registry, user) = guarded_by(&realm).await?;
     let image = registry.image(APP);
     let clients = clients(&registry.host(), &user)?;
     clients.push(&image, "one").await?;
+    let late = named("late");
+    realm.client(&Login::Secret(&late), &[]).await?;
 
     keycloak.server.kill()?;
     let output = clients.pull(Client::Skopeo, &image).await?;
@@ -64,8 +68,55 @@ async fn realms_survive_an_outage_of_their_keycloak() -> Result<()> {
 
     keycloak.server.start().await?;
     clients.pull(Client::Skopeo, &image).await?.success()?;
+    realm.token(&late).await?;
     realm.set_enabled(&user.username, false).await?;
     refused(&clients, Client::Skopeo, &image).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn registry_tokens_are_given_to_get_with_a_password_alone() -> Result<()> {
+    let keycloak = Keycloak::shared().await?;
+    let realm = keycloak.realm("endpoint").await?;
+    realm.docker_client("the-registry").await?;
+    let user = Credential::new();
+    realm.user(&user).await?;
+    let ask = async |method: Method, credential: Option<&Credential>| {
+        let uri = format!(
+            "/realms/{}/protocol/docker-v2/auth?service=the-registry\
+             &scope=repository:team/app:pull&scope=repository:team/other:pull",
+            realm.name()
+        );
+        let mut request = Request::builder().method(method).uri(uri);
+        request = request.header("host", keycloak.endpoint().host());
+        if let Some(credential) = credential {
+            request = request.header("authorization", format!("Basic {}", credential.auth()));
+        }
+        keycloak
+            .endpoint()
+            .send(request.body(Default::default())?)
+            .await
+    };
+    let answer = ask(Method::GET, Some(&user)).await?.json()?;
+    assert_eq!(answer["expires_in"], 300);
+    let claims = answer["token"].as_str().unwrap().split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+    assert_eq!(claims["iss"], realm.issuer());
+    let first = json!([{ "type": "repository", "name": "team/app", "actions": ["pull"] }]);
+    assert_eq!(claims["access"], first);
+
+    for (method, credential, status) in [
+        (Method::POST, Some(&user), StatusCode::METHOD_NOT_ALLOWED),
+        (Method::GET, None, StatusCode::BAD_REQUEST),
+        (
+            Method::GET,
+            Some(&Credential::new()),
+            StatusCode::UNAUTHORIZED,
+        ),
+    ] {
+        let answer = ask(method.clone(), credential).await?;
+        assert_eq!(answer.status, status, "{method}: {}", answer.text());
+    }
     Ok(())
 }
 

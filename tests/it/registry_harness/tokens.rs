@@ -11,7 +11,7 @@ use support::keycloak::{Keycloak, Login, Mapper, Realm};
 use support::registry::{Registry, TokenAuth};
 use support::token_service::{Mode, TokenService};
 
-use super::{APP, clients, refused};
+use super::{APP, clients, named, refused};
 
 const SERVICE: &str = "the-registry";
 
@@ -123,11 +123,4 @@ async fn workload(
         password: realm.token(&client).await?,
     };
     clients(&registry.host(), &credential)
-}
-
-fn named(name: &str) -> Credential {
-    Credential {
-        username: name.to_owned(),
-        ..Credential::new()
-    }
 }

@@ -29,6 +29,10 @@ impl Admin {
         &self.url
     }
 
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Any request to a path as `/admin/realms/NAME/…`, a body goes out as JSON. The status is
     /// not judged.
     ///
