@@ -13,6 +13,7 @@ mod agent_kill;
 mod agent_outages;
 mod cluster_harness;
 mod commands;
+mod delegated_sso;
 mod delegation_hostile;
 mod delegation_outages;
 mod helper_budget;

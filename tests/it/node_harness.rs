@@ -203,7 +203,7 @@ impl Scene {
 }
 
 /// Lets kubelets ask for service-account tokens of an audience.
-async fn allow_audience(cluster: &Cluster, name: &str, audience: &str) -> Result<()> {
+pub(crate) async fn allow_audience(cluster: &Cluster, name: &str, audience: &str) -> Result<()> {
     let group = "rbac.authorization.k8s.io";
     let role = json!({
         "apiVersion": format!("{group}/v1"), "kind": "ClusterRole", "metadata": { "name": name },

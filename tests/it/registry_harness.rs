@@ -2,7 +2,7 @@
 //! right credential gets an image, the wrong one does not, and changes take effect.
 
 mod passwords;
-mod single_sign_on;
+pub(crate) mod single_sign_on;
 mod tokens;
 mod workloads;
 

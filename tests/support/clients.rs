@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::built;
+use crate::node::Image;
 use crate::patience;
 use crate::process::{Output, Program};
 use crate::scratch::Scratch;
@@ -121,7 +122,20 @@ impl Clients {
     /// # Errors
     /// When the client cannot be run. Whether it succeeded is not judged.
     pub async fn pull(&self, client: Client, image: &str) -> Result<Output> {
-        let program = self.program(client)?;
+        self.pull_with(client, image, |program| program).await
+    }
+
+    /// [`Clients::pull`] by a program that was changed first, as in its environment.
+    ///
+    /// # Errors
+    /// As [`Clients::pull`].
+    pub async fn pull_with(
+        &self,
+        client: Client,
+        image: &str,
+        change: impl FnOnce(Program) -> Program,
+    ) -> Result<Output> {
+        let program = change(self.program(client)?);
         let program = match client {
             Client::Skopeo => program
                 .args(["copy", "--src-tls-verify=false"])
@@ -137,6 +151,22 @@ impl Clients {
             Client::Docker => program.args(["manifest", "inspect", "--insecure", image]),
         };
         program.run(patience()).await
+    }
+
+    /// Pushes an image that containers can be made of.
+    ///
+    /// # Errors
+    /// When the registry refuses it.
+    pub async fn push_image(&self, image: &str, content: &Image) -> Result<()> {
+        let archive = self.home.write("image.tar", content.archive(image))?;
+        let source = format!("oci-archive:{}", archive.display());
+        let pushed = self
+            .program(Client::Skopeo)?
+            .args(["copy", "--dest-tls-verify=false", &source])
+            .arg(format!("docker://{image}"))
+            .run(patience())
+            .await?;
+        pushed.success().map(drop)
     }
 
     /// Pushes an image made from nothing but one file, `content`, and returns its digest. Equal

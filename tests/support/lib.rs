@@ -38,6 +38,7 @@ pub mod part;
 pub mod ports;
 pub mod process;
 pub mod product;
+pub mod provider;
 pub mod proxy;
 pub mod registry;
 pub mod scratch;

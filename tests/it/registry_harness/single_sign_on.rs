@@ -121,7 +121,7 @@ async fn registry_tokens_are_given_to_get_with_a_password_alone() -> Result<()> 
 }
 
 /// A registry that takes the realm's tokens, and a user of the realm.
-async fn guarded_by(realm: &Realm) -> Result<(Registry, Credential)> {
+pub(crate) async fn guarded_by(realm: &Realm) -> Result<(Registry, Credential)> {
     let service = "the-registry";
     realm.docker_client(service).await?;
     let user = Credential::new();

@@ -104,6 +104,20 @@ impl Realm {
         self.admin.create(&self.managed("/clients"), &client).await
     }
 
+    /// Takes a client out of use, or into it again.
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn set_client_enabled(&self, id: &str, enabled: bool) -> Result<()> {
+        let clients = self.managed(&format!("/clients?clientId={id}"));
+        let clients = self.admin.get(&clients).await?;
+        let internal = clients[0]["id"].as_str();
+        let internal = internal.with_context(|| format!("{} has no client {id}", self.name))?;
+        let path = self.managed(&format!("/clients/{internal}"));
+        let change = json!({ "clientId": id, "enabled": enabled });
+        self.admin.put(&path, &change).await
+    }
+
     /// Trusts the service-account tokens of a Kubernetes cluster, whose discovery documents must
     /// be readable for everybody below `issuer`.
     ///

@@ -1,0 +1,173 @@
+//! No stored secret: a pod's own service account, exchanged at Keycloak or handed through.
+
+use anyhow::{Result, ensure};
+use support::agent::Site;
+use support::clients::Clients;
+use support::cluster::Cluster;
+use support::eventually;
+use support::fixture::{Credential, config_json};
+use support::keycloak::{Keycloak, Login, Mapper, Realm};
+use support::node::{Image, Node, NodePlan, PodSpec};
+use support::provider::KubeletProvider;
+use support::registry::{Registry, TokenAuth};
+use support::token_service::TokenService;
+
+use crate::node_harness::allow_audience;
+
+const SERVICE: &str = "the-registry";
+
+/// An agent that knows no secret at all, and answers by this delegation.
+fn secretless(name: &str, delegation: &str) -> Result<Site> {
+    let site = super::site(name, "{\"auths\":{}}", delegation)?;
+    std::fs::remove_file(site.join("source.json"))?;
+    Ok(site)
+}
+
+async fn federated(realm: &Realm, namespace: &str, account: &str, repository: &str) -> Result<()> {
+    let login = Login::Federated {
+        id: account,
+        provider: "cluster",
+        subject: &format!("system:serviceaccount:{namespace}:{account}"),
+    };
+    let mappers = [
+        Mapper::Audience(SERVICE.to_owned()),
+        Mapper::access(repository, &["pull"]),
+    ];
+    realm.client(&login, &mappers).await
+}
+
+async fn provider_node(
+    cluster: &Cluster,
+    name: &str,
+    site: &Site,
+    registry: &Registry,
+    audience: &str,
+) -> Result<(KubeletProvider, Node)> {
+    let host = registry.host();
+    allow_audience(cluster, name, audience).await?;
+    let provider = KubeletProvider::new(&[&host], &site.join("broker.sock"), Some(audience))?;
+    let node = NodePlan::new(name)
+        .credential_providers(provider.config(), provider.programs())
+        .join(cluster)
+        .await?;
+    Ok((provider, node))
+}
+
+#[tokio::test]
+async fn accounts_pull_what_is_theirs_with_nothing_stored() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    cluster.publish_issuer().await?;
+    let namespace = cluster.namespace("secretless").await?;
+    for account in ["alpha", "beta", "stranger"] {
+        cluster.service_account(&namespace, account).await?;
+    }
+    let keycloak = Keycloak::start_trusting(Some(&cluster.certificate())).await?;
+    let realm = keycloak.realm("secretless").await?;
+    realm
+        .kubernetes_provider("cluster", &cluster.issuer())
+        .await?;
+    federated(&realm, &namespace, "alpha", "team/alpha").await?;
+    federated(&realm, &namespace, "beta", "team/beta").await?;
+    let publisher = Credential {
+        username: "publisher".to_owned(),
+        ..Credential::new()
+    };
+    let service = TokenService::start()?;
+    let tokens = TokenAuth {
+        realm: service.realm(),
+        service: SERVICE.to_owned(),
+        issuer: realm.issuer(),
+    };
+    let registry = Registry::with_keys(&tokens, &realm.keys().await?).await?;
+    for repository in ["team/alpha", "team/beta"] {
+        let name = format!("{}-{}", publisher.username, repository.replace('/', "-"));
+        let client = Credential {
+            username: name,
+            ..publisher.clone()
+        };
+        let mappers = [
+            Mapper::Audience(SERVICE.to_owned()),
+            Mapper::access(repository, &["pull", "push"]),
+        ];
+        realm.client(&Login::Secret(&client), &mappers).await?;
+        let token = Credential {
+            username: "jwt".to_owned(),
+            password: realm.token(&client).await?,
+        };
+        let clients = Clients::new(&config_json([(registry.host().as_str(), &token)]))?;
+        let image = registry.image(&format!("{repository}:1"));
+        clients
+            .push_image(&image, &Image::pause(repository)?)
+            .await?;
+    }
+
+    let site = secretless(
+        "secretless",
+        &format!(
+            "[[delegation]]\nname = \"keycloak\"\nregistries = [\"{}\"]\ngrant = \"client-assertion\"\n\
+             token_endpoint = \"{}\"\naudience = \"{}\"\n",
+            registry.host(),
+            realm.token_endpoint(),
+            realm.issuer()
+        ),
+    )?;
+    let agent = site.start().await?;
+    let audience = realm.issuer();
+    let (_provider, node) =
+        provider_node(cluster, "secretless", &site, &registry, &audience).await?;
+    let pod = |name: &str, account: &str, repository: &str| {
+        let image = registry.image(&format!("{repository}:1"));
+        PodSpec::new(&namespace, name, &image).service_account(account)
+    };
+    for account in ["alpha", "beta"] {
+        let own = pod(account, account, &format!("team/{account}"));
+        node.create(&own).await?.running().await?;
+    }
+    // The other's image is refused by the registry, although the other's token is in the agent's memory.
+    let other = node
+        .create(&pod("alpha-beta", "alpha", "team/beta"))
+        .await?;
+    other.pull_failure().await?;
+    other.delete().await?;
+    // Keycloak knows no client for this account.
+    let stranger = node
+        .create(&pod("stranger", "stranger", "team/alpha"))
+        .await?;
+    stranger.pull_failure().await?;
+    stranger.delete().await?;
+    let log = node.kubelet_log()?;
+    ensure!(
+        log.contains("refuses the credential with status 401"),
+        "no reason in kubelet's log"
+    );
+    // alpha, beta: one exchange each, however many pulls.
+    let labels = ["outcome=\"obtained\""];
+    assert_eq!(
+        agent.metric("pullkeeper_exchanges_total", &labels).await?,
+        2.0
+    );
+
+    // Restarted, the agent has nothing; with the client disabled it gets nothing either.
+    agent.stop().await?;
+    realm.set_client_enabled("alpha", false).await?;
+    let agent = site.start().await?;
+    let disabled = node.create(&pod("disabled", "alpha", "team/alpha")).await?;
+    disabled.pull_failure().await?;
+    disabled.delete().await?;
+    eventually("the reason in the agent's log", async || {
+        let log = agent.log();
+        let told = log.iter().any(|record| {
+            let error = record["error"].as_str().unwrap_or_default();
+            record["delegation"] == "keycloak" && error.contains("refuses the credential")
+        });
+        ensure!(told, "{log:?}");
+        Ok(())
+    })
+    .await?;
+    node.create(&pod("beta-again", "beta", "team/beta"))
+        .await?
+        .running()
+        .await?;
+    agent.stop().await?;
+    node.leave().await
+}
