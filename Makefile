@@ -15,7 +15,7 @@ check: ## fast loop: format, lints, documentation, unit and property tests; need
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	$(CARGO) test --locked -p pullkeeper-core -p pullkeeper-daemon
+	$(CARGO) test --locked -p pullkeeper-core -p pullkeeper-daemon -p pullkeeper-helper
 
 test: ## everything, on real parts; builds them once into ~/.cache/pullkeeper
 	@tests/run
@@ -26,6 +26,7 @@ bench: ## measure, compare with the goals, write target/bench/figures.json
 docs: ## rewrite the pages that are generated from the code
 	UPDATE_DOCS=1 $(CARGO) test --locked -p pullkeeper-daemon page
 
-install: ## install the program below DESTDIR and PREFIX
+install: ## install the programs below DESTDIR and PREFIX
 	$(CARGO) build --locked --profile dist -p pullkeeper-daemon
 	install -D -m 0755 target/dist/pullkeeper $(DESTDIR)$(PREFIX)/bin/pullkeeper
+	install -D -m 0755 "$$(helper/build)" $(DESTDIR)$(PREFIX)/bin/docker-credential-pullkeeper

@@ -71,6 +71,10 @@ pub struct ExchangeArgs {
     /// The protocol of the request on standard input, and of the answer.
     #[arg(long, value_enum, default_value_t = Protocol::Docker)]
     pub protocol: Protocol,
+
+    /// Send nothing: tell step by step what would be sent where for this registry or image.
+    #[arg(long, value_name = "REGISTRY", conflicts_with = "protocol")]
+    pub dry_run: Option<String>,
 }
 
 /// A protocol by which clients execute a helper.
@@ -118,6 +122,11 @@ pub struct ExplainArgs {
     /// The image, as in a pod or on the command line of podman.
     #[arg(value_name = "IMAGE")]
     pub image: String,
+
+    /// Configuration file whose delegations count; `conf.d/*.toml` beside it is read too [env: PULLKEEPER_CONFIG]
+    /// [default: /etc/pullkeeper/config.toml, which may be missing].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// An auth file to look in instead of the node's; may be given several times.
     #[arg(long = "file", value_name = "FILE")]
@@ -174,7 +183,9 @@ SIGHUP reads the configuration again, SIGUSR1 compares sources and targets now."
 const EXCHANGE_EXAMPLES: &str = "\
 Examples:
   What docker-credential-pullkeeper does when no agent runs:
-      echo quay.io | pullkeeper exchange --config ./config.toml";
+      echo quay.io | pullkeeper exchange --config ./config.toml
+  What a delegation would do:
+      pullkeeper exchange --dry-run privateregistry.example.com/team/app";
 
 const VALIDATE_EXAMPLES: &str = "\
 Examples:

@@ -9,6 +9,7 @@
 mod assertion;
 mod cache;
 mod grant;
+mod steps;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use pullkeeper_core::wire::{Answer, Secret};
 use tokio::time::Instant;
 
 use self::cache::Cache;
+pub use self::steps::steps;
 use crate::config::{DelegationSettings, Grant};
 use crate::outbound::{Outbound, SetupError};
 use crate::status::Board;
@@ -96,10 +98,7 @@ impl Delegations {
 
     /// The delegation that answers a query.
     pub fn find(&self, query: &Query) -> Option<&Delegation> {
-        self.0.iter().find(|delegation| {
-            let mut registries = delegation.settings.registries.iter();
-            registries.any(|registry| query.fits(registry))
-        })
+        self.0.iter().find(|one| one.settings.answers(query))
     }
 }
 

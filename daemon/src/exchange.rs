@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pullkeeper_core::protocol::{Output, docker, kubelet};
+use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::{Answer, LONGEST_BODY, Request};
 use zeroize::Zeroizing;
 
@@ -16,8 +17,9 @@ use crate::agent::{block_on, once};
 use crate::broker::Broker;
 use crate::cli::{ExchangeArgs, Protocol};
 use crate::cluster::Cluster;
-use crate::config::{self, Settings};
-use crate::delegation::Delegations;
+use crate::config::{self, ConfigError, Loaded, Settings};
+use crate::delegation::{Delegations, steps};
+use crate::exit::{Exit, complain};
 use crate::gate::Gate;
 use crate::outbound::SetupError;
 use crate::status::Board;
@@ -27,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers the request on standard input in the words of its protocol; the status is the protocol's too.
 pub fn run(arguments: &ExchangeArgs) -> u8 {
+    if let Some(registry) = &arguments.dry_run {
+        return dry_run(arguments, registry).status();
+    }
     let output = match arguments.protocol {
         Protocol::Docker => answer(arguments, docker::get, docker::unavailable),
         Protocol::Kubelet => answer(arguments, kubelet::request, kubelet::failure),
@@ -37,6 +42,43 @@ pub fn run(arguments: &ExchangeArgs) -> u8 {
         Ok(()) => output.status,
         Err(_) => 1,
     }
+}
+
+/// Prints what would be done for a registry.
+fn dry_run(arguments: &ExchangeArgs, registry: &str) -> Exit {
+    let query = match Query::of_server(registry) {
+        Ok(query) => query,
+        Err(error) => {
+            complain("cannot read the registry", &error);
+            return Exit::Usage;
+        }
+    };
+    let loaded = match load(arguments) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain("cannot use the configuration", &error);
+            return Exit::Usage;
+        }
+    };
+    let mut delegations = loaded.settings.delegations.iter();
+    let steps = match delegations.find(|delegation| delegation.answers(&query)) {
+        Some(delegation) => steps(delegation, &query),
+        None => vec![format!(
+            "no delegation answers for {}: the pull secret's own entry for it is handed out, and nothing is sent",
+            query.registry()
+        )],
+    };
+    let mut out = io::stdout().lock();
+    for (number, step) in steps.iter().enumerate() {
+        if writeln!(out, "{}. {step}", number + 1).is_err() {
+            return Exit::Unavailable;
+        }
+    }
+    Exit::Ok
+}
+
+fn load(arguments: &ExchangeArgs) -> Result<Loaded, ConfigError> {
+    config::load(arguments.config.as_deref(), &[], &|name| env::var_os(name))
 }
 
 fn answer(
@@ -55,8 +97,7 @@ fn answer(
         Ok(request) => request,
         Err(output) => return output,
     };
-    let file = arguments.config.as_deref();
-    let loaded = match config::load(file, &[], &|name| env::var_os(name)) {
+    let loaded = match load(arguments) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error.to_string()),
     };

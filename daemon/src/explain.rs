@@ -8,10 +8,13 @@ use pullkeeper_core::authfile::Shape;
 use pullkeeper_core::explain::{Answer, File, explain};
 use pullkeeper_core::image::ImageRef;
 use pullkeeper_core::json::Text;
+use pullkeeper_core::query::Query;
 use pullkeeper_core::reader::Reader;
 use serde::Serialize;
 
 use crate::cli::ExplainArgs;
+use crate::config::{self, ConfigError};
+use crate::delegation::steps;
 use crate::exit::{Exit, complain};
 use crate::table::Table;
 use crate::validate::{print, read_file};
@@ -20,6 +23,9 @@ use crate::validate::{print, read_file};
 #[derive(Debug, Serialize)]
 struct Report {
     image: String,
+    /// What the agent's broker does for it, when a delegation answers; one sentence a step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    delegation: Vec<String>,
     answers: Vec<Answer>,
 }
 
@@ -48,12 +54,32 @@ pub fn run(arguments: &ExplainArgs) -> Exit {
             }
         }
     }
+    let delegation = match delegation(arguments, &image) {
+        Ok(steps) => steps,
+        Err(error) => {
+            complain("cannot use the configuration", &error);
+            return Exit::Usage;
+        }
+    };
     let report = Report {
         image: image.name(),
+        delegation,
         answers,
     };
     let good = report.answers.iter().all(Answer::is_served);
     print(arguments.output, &report, print_table, good)
+}
+
+/// The way of the delegation that answers for the image's registry, if one does.
+fn delegation(arguments: &ExplainArgs, image: &ImageRef) -> Result<Vec<String>, ConfigError> {
+    let file = arguments.config.as_deref();
+    let loaded = config::load(file, &[], &|name| env::var_os(name))?;
+    let Ok(query) = Query::of_image(&image.name()) else {
+        return Ok(Vec::new());
+    };
+    let mut delegations = loaded.settings.delegations.iter();
+    let found = delegations.find(|delegation| delegation.answers(&query));
+    Ok(found.map_or_else(Vec::new, |found| steps(found, &query)))
 }
 
 type Opened = Vec<(PathBuf, Text)>;
@@ -152,6 +178,15 @@ fn print_table(report: &Report) -> io::Result<()> {
         ]);
     }
     table.write_to(&mut out)?;
+    if !report.delegation.is_empty() {
+        writeln!(
+            out,
+            "\nthrough docker-credential-pullkeeper, also as kubelet's provider:"
+        )?;
+        for step in &report.delegation {
+            writeln!(out, "  - {step}")?;
+        }
+    }
     for answer in &report.answers {
         writeln!(out, "\n{}:", answer.reader)?;
         for step in &answer.steps {

@@ -128,3 +128,88 @@ async fn explain_tells_what_each_client_would_take() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_delegation_is_explained_without_sending_anything() -> Result<()> {
+    let scratch = Scratch::new("dry-run")?;
+    // No such hosts exist: who asked them would fail.
+    let config = scratch.write(
+        "config.toml",
+        r#"
+[[delegation]]
+name = "connect"
+registries = ["privateregistry.invalid"]
+realms = ["https://sso.invalid"]
+
+[[delegation]]
+registries = ["tokens.invalid/team"]
+grant = "client-credentials"
+token_endpoint = "https://sso.invalid/token"
+scope = "pull"
+credential = "clients.invalid"
+
+[[delegation]]
+registries = ["*.workloads.invalid"]
+grant = "client-assertion"
+token_endpoint = "https://sso.invalid/token"
+audience = "https://sso.invalid"
+
+[[delegation]]
+registries = ["zot.invalid:5000"]
+grant = "pass-through"
+audience = "https://zot.invalid"
+"#,
+    )?;
+    let config = config.to_str().unwrap();
+    for (registry, words) in [
+        (
+            "privateregistry.invalid/team/app",
+            &[
+                "delegation connect answers for privateregistry.invalid",
+                "GET https://privateregistry.invalid/v2/ without a credential",
+                "realm at https://sso.invalid with",
+                "the pull secret's entry for sso.invalid",
+            ][..],
+        ),
+        (
+            "tokens.invalid/team/app",
+            &[
+                "POST https://sso.invalid/token",
+                "scope=pull",
+                "entry for clients.invalid",
+            ],
+        ),
+        (
+            "eu.workloads.invalid",
+            &[
+                "`serviceAccountTokenAudience: https://sso.invalid`",
+                "client_assertion",
+            ],
+        ),
+        ("zot.invalid:5000", &["as password of user jwt"]),
+        (
+            "tokens.invalid/other",
+            &["no delegation answers for tokens.invalid"],
+        ),
+    ] {
+        let arguments = ["exchange", "--config", config, "--dry-run", registry];
+        let (code, output) = run(&arguments, "").await?;
+        assert_eq!(code, Some(0), "{}", output.stderr);
+        assert!(output.stdout.starts_with("1. "), "{}", output.stdout);
+        for words in words {
+            assert!(output.stdout.contains(words), "{words}: {}", output.stdout);
+        }
+    }
+    let credential = Credential::new();
+    let file = scratch.write("auth.json", config_json([("quay.io", &credential)]))?;
+    let file = file.to_str().unwrap();
+    let image = "privateregistry.invalid/team/app:1";
+    let arguments = ["explain", "--config", config, "--file", file, image];
+    let (_, output) = run(&arguments, "").await?;
+    assert!(
+        output.stdout.contains("delegation connect answers"),
+        "{}",
+        output.stdout
+    );
+    Ok(())
+}

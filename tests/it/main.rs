@@ -10,6 +10,7 @@ mod agent_admin;
 mod agent_cluster;
 mod agent_files;
 mod agent_kill;
+mod agent_metrics;
 mod agent_outages;
 mod cluster_harness;
 mod commands;

@@ -70,6 +70,13 @@ pub struct TokenEndpoint {
     pub username: String,
 }
 
+impl DelegationSettings {
+    /// Whether it answers for the query; of several the first does.
+    pub fn answers(&self, query: &Query) -> bool {
+        self.registries.iter().any(|registry| query.fits(registry))
+    }
+}
+
 impl Grant {
     /// The word in the configuration, also used in logs.
     pub fn as_str(&self) -> &'static str {
