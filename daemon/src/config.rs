@@ -18,7 +18,7 @@ use std::{
 
 pub(crate) use self::syntax::registry as parse_registry;
 pub use self::{
-    delegation::{DelegationSettings, Grant, TokenEndpoint},
+    delegation::{DelegationSettings, Grant, TokenEndpoint, TokenService},
     error::{ConfigError, Place, Problem},
     overrides::{Environment, FlagValue},
     settings::{

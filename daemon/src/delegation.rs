@@ -8,6 +8,7 @@
 
 mod assertion;
 mod cache;
+mod discovery;
 mod grant;
 mod steps;
 
@@ -20,9 +21,12 @@ use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::{Answer, Secret};
 use tokio::time::Instant;
 
+use self::assertion::Asserted;
 use self::cache::Cache;
+use self::discovery::Discovery;
+use self::grant::Proof;
 pub use self::steps::steps;
-use crate::config::{DelegationSettings, Grant};
+use crate::config::{DelegationSettings, Grant, TokenEndpoint};
 use crate::outbound::{Outbound, SetupError};
 use crate::status::Board;
 
@@ -35,6 +39,7 @@ pub struct Delegations(Vec<Delegation>);
 pub struct Delegation {
     settings: DelegationSettings,
     outbound: Outbound,
+    discovery: Discovery,
     cache: Cache,
     board: Arc<Board>,
     /// What was last said about it going wrong, so that nothing is said twice while it lasts.
@@ -83,6 +88,7 @@ impl Delegations {
             Ok(Delegation {
                 settings: settings.clone(),
                 outbound: Outbound::new(settings.ca_file.as_deref())?,
+                discovery: Discovery::default(),
                 cache: Cache::default(),
                 board: Arc::clone(board),
                 told: Mutex::default(),
@@ -177,32 +183,22 @@ impl Delegation {
             }
             Grant::ClientAssertion { endpoint, audience } => {
                 let asserted = assertion::check(token, audience)?;
-                let exchange = async || {
-                    let exchange =
-                        grant::client_assertion(&self.outbound, endpoint, asserted.token);
-                    let mut obtained = self.counted(exchange).await?;
-                    // Who loses the account loses the token soon after (S6).
-                    obtained.life = obtained.life.min(asserted.life);
-                    Ok(obtained)
-                };
-                match asserted.account {
-                    // Without a complete identity nothing can be kept apart, so nothing is kept (S5).
-                    None => exchange().await,
-                    Some(account) => {
-                        let key = (registry, Identity::Account(account));
-                        self.cache.get(key, &[], exchange).await
-                    }
-                }
+                let proof = Proof::Assertion(asserted.token);
+                self.for_account(registry, endpoint, &asserted, proof).await
+            }
+            Grant::JwtBearer { endpoint, audience } => {
+                let asserted = assertion::check(token, audience)?;
+                let client = self.credential(endpoint.service.origin().authority(), credentials)?;
+                let proof = Proof::Grant(&client, asserted.token);
+                self.for_account(registry, endpoint, &asserted, proof).await
             }
             Grant::ClientCredentials { endpoint } => {
-                let with = self.credential(endpoint.url.origin().authority(), credentials)?;
-                let exchange = async || {
-                    let exchange = grant::client_credentials(&self.outbound, endpoint, &with);
-                    self.counted(exchange).await
-                };
+                let client = self.credential(endpoint.service.origin().authority(), credentials)?;
+                let exchange = self.counted(self.access_token(endpoint, Proof::Client(&client)));
                 let key = (registry, Identity::Node);
-                let with = std::slice::from_ref(&with);
-                self.cache.get(key, with, exchange).await
+                self.cache
+                    .get(key, std::slice::from_ref(&client), exchange)
+                    .await
             }
             Grant::RegistryToken { realms, secure } => {
                 let find = |place| self.credential(place, credentials);
@@ -214,11 +210,46 @@ impl Delegation {
                 };
                 let with = realms.iter().flat_map(|realm| find(realm.authority()));
                 let with: Vec<_> = with.collect();
-                let exchange = async || self.counted(token.exchange(&find)).await;
+                let exchange = self.counted(token.exchange(&find));
                 let key = (registry.clone(), Identity::Node);
                 self.cache.get(key, &with, exchange).await
             }
         }
+    }
+
+    /// Obtains something for the token's account, and keeps it for that account alone.
+    async fn for_account(
+        &self,
+        registry: String,
+        endpoint: &TokenEndpoint,
+        asserted: &Asserted<'_>,
+        proof: Proof<'_>,
+    ) -> Result<Obtained, Failure> {
+        let exchange = async {
+            let mut obtained = self.counted(self.access_token(endpoint, proof)).await?;
+            // Who loses the account loses the token soon after (S6).
+            obtained.life = obtained.life.min(asserted.life);
+            Ok(obtained)
+        };
+        match &asserted.account {
+            // Without a complete identity nothing can be kept apart, so nothing is kept (S5).
+            None => exchange.await,
+            Some(account) => {
+                let key = (registry, Identity::Account(account.clone()));
+                self.cache.get(key, proof.client(), exchange).await
+            }
+        }
+    }
+
+    async fn access_token(
+        &self,
+        endpoint: &TokenEndpoint,
+        proof: Proof<'_>,
+    ) -> Result<Obtained, Failure> {
+        let place = self
+            .discovery
+            .token_endpoint(&self.outbound, &endpoint.service);
+        grant::access_token(&self.outbound, endpoint, &place.await?, proof).await
     }
 
     /// The credential for the token service: the configured entry, or else that of its own host.

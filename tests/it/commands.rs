@@ -155,6 +155,12 @@ token_endpoint = "https://sso.invalid/token"
 audience = "https://sso.invalid"
 
 [[delegation]]
+registries = ["users.invalid"]
+grant = "jwt-bearer"
+issuer = "https://sso.invalid/realms/pull"
+audience = "https://sso.invalid"
+
+[[delegation]]
 registries = ["zot.invalid:5000"]
 grant = "pass-through"
 audience = "https://zot.invalid"
@@ -184,6 +190,15 @@ audience = "https://zot.invalid"
             &[
                 "`serviceAccountTokenAudience: https://sso.invalid`",
                 "client_assertion",
+            ],
+        ),
+        (
+            "users.invalid",
+            &[
+                "`serviceAccountTokenAudience: https://sso.invalid`",
+                "discovery document of https://sso.invalid/realms/pull",
+                "grant-type:jwt-bearer",
+                "entry for sso.invalid",
             ],
         ),
         ("zot.invalid:5000", &["as password of user jwt"]),

@@ -25,6 +25,13 @@ const TOKEN: &str = r#"{"token":"fixture-secret-token","expires_in":300}"#;
 impl Scene {
     /// Without an agent, so that every question is a new one.
     fn new(name: &str) -> Result<Self> {
+        Self::delegating(name, |place| {
+            format!("registry_scheme = \"http\"\nrealms = [\"http://{place}\"]\n")
+        })
+    }
+
+    /// With these lines of the delegation, given where its token service is.
+    fn delegating(name: &str, lines: impl Fn(&str) -> String) -> Result<Self> {
         let sso = Scripted::start(Say::response("200 OK", "", TOKEN))?;
         let stranger = Scripted::start(Say::response("200 OK", "", TOKEN))?;
         let realm = format!("http://{}/auth", sso.authority());
@@ -42,8 +49,8 @@ impl Scene {
             "",
             &format!(
                 "[[source]]\nfile = {source:?}\n[[target]]\nkind = \"containers\"\npath = {target:?}\n\
-                 [[delegation]]\nregistries = [\"{authority}\"]\nregistry_scheme = \"http\"\n\
-                 realms = [\"http://{place}\"]\n"
+                 [[delegation]]\nregistries = [\"{authority}\"]\n{}",
+                lines(&place)
             ),
         )?;
         Ok(Self {
@@ -265,5 +272,78 @@ async fn who_drips_or_is_silent_costs_a_bounded_time() -> Result<()> {
             begun.elapsed()
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_issuer_names_no_endpoint_but_its_own() -> Result<()> {
+    let scene = Scene::delegating("discovery", |place| {
+        format!("grant = \"client-credentials\"\nissuer = \"http://{place}/realms/pull\"\n")
+    })?;
+    let (sso, stranger) = (scene.sso.authority(), scene.stranger.authority());
+    let document = |issuer: &str, endpoint: &str| {
+        let document = serde_json::json!({ "issuer": issuer, "token_endpoint": endpoint });
+        Say::response("200 OK", "", &document.to_string())
+    };
+    let own = format!("http://{sso}/realms/pull");
+    for (say, words) in [
+        (
+            document(&own, &format!("http://{stranger}/token")),
+            "token_endpoint",
+        ),
+        (
+            document(&own, &format!("https://{sso}/token")),
+            "token_endpoint",
+        ),
+        (
+            document(&own, &format!("http://{sso}@{stranger}/token")),
+            "token_endpoint",
+        ),
+        (
+            document(
+                &format!("http://{sso}/realms/other"),
+                &format!("http://{sso}/token"),
+            ),
+            "another issuer",
+        ),
+        (document("", ""), "another issuer"),
+        (Say::response("200 OK", "", "<html>"), "discovery document"),
+        (
+            Say::response("200 OK", "", r#"["fixture-secret"]"#),
+            "discovery document",
+        ),
+        (
+            Say::response("404 Not Found", "", "fixture-secret"),
+            "status 404",
+        ),
+        (
+            Say::response(
+                "302 Found",
+                &format!("Location: http://{stranger}/\r\n"),
+                "",
+            ),
+            "redirect",
+        ),
+    ] {
+        scene.sso.say(say);
+        scene.refused(words).await?;
+    }
+    let heard = scene.sso.heard();
+    let asked = "GET /realms/pull/.well-known/openid-configuration HTTP/1.1\r\n";
+    ensure!(
+        heard.iter().all(|request| request.starts_with(asked)),
+        "{heard:?}"
+    );
+    assert_eq!((heard.len(), credentials_in(&heard)), (9, 0));
+    assert_eq!(scene.stranger.heard().len(), 0);
+    // Its own endpoint is asked, with the client's secret.
+    scene
+        .sso
+        .say(document(&own, &format!("http://{sso}/token")));
+    scene.refused("something else than a token").await?;
+    let heard = scene.sso.heard();
+    let asked = heard.last().map(String::as_str).unwrap_or_default();
+    ensure!(asked.starts_with("POST /token HTTP/1.1\r\n"), "{asked}");
+    assert_eq!(credentials_in(&heard), 1);
     Ok(())
 }

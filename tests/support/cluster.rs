@@ -37,6 +37,7 @@ pub use kubectl::Kubectl;
 pub struct Cluster {
     // The parts come first: they must be dead before their folder is removed.
     scheduler: OnceCell<(Part, Port)>,
+    issuer_published: OnceCell<()>,
     /// kube-controller-manager.
     pub controllers: Part,
     /// kube-apiserver.
@@ -88,6 +89,7 @@ impl Cluster {
         let serial = AtomicU32::new(0);
         Ok(Self {
             scheduler: OnceCell::new(),
+            issuer_published: OnceCell::new(),
             controllers,
             apiserver,
             etcd,
@@ -166,7 +168,10 @@ impl Cluster {
                 "name": "system:unauthenticated",
             }],
         });
-        self.kubectl()?.apply(&binding.to_string()).await.map(drop)
+        let publish = async || self.kubectl()?.apply(&binding.to_string()).await.map(drop);
+        // Once: of two that create the same at the same time one would be refused.
+        self.issuer_published.get_or_try_init(publish).await?;
+        Ok(())
     }
 
     /// The folder of the cluster, with the logs of its parts.

@@ -42,6 +42,14 @@ pub enum Grant {
         /// The token endpoint.
         endpoint: TokenEndpoint,
     },
+    /// The pod's service-account token as a grant of its own (RFC 7523 section 2.1), presented by a client that has a
+    /// secret; the access token is handed out.
+    JwtBearer {
+        /// The token endpoint.
+        endpoint: TokenEndpoint,
+        /// The one audience that the service-account token must have.
+        audience: String,
+    },
     /// The pod's service-account token itself is handed out.
     PassThrough {
         /// The one audience that it must have.
@@ -62,12 +70,29 @@ pub enum Grant {
 /// An OAuth 2.0 token endpoint and what becomes of its access tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEndpoint {
-    /// Https, or on loopback.
-    pub url: Url,
+    /// Where it is.
+    pub service: TokenService,
     /// What to ask for.
     pub scope: Option<String>,
     /// The user name under which the registry takes the token as password.
     pub username: String,
+}
+
+/// Where a token endpoint is: https, or on loopback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenService {
+    /// There.
+    Endpoint(Url),
+    /// Where the discovery document of this OpenID Connect issuer says, at the same origin.
+    Issuer(Url),
+}
+
+impl TokenService {
+    /// The only origin that anything is sent to.
+    pub fn origin(&self) -> &Origin {
+        let (Self::Endpoint(url) | Self::Issuer(url)) = self;
+        url.origin()
+    }
 }
 
 impl DelegationSettings {
@@ -83,6 +108,7 @@ impl Grant {
         match self {
             Self::ClientAssertion { .. } => "client-assertion",
             Self::ClientCredentials { .. } => "client-credentials",
+            Self::JwtBearer { .. } => "jwt-bearer",
             Self::PassThrough { .. } => "pass-through",
             Self::RegistryToken { .. } => "registry-token",
         }
@@ -96,6 +122,8 @@ pub(crate) enum GrantWord {
     ClientAssertion,
     /// OAuth 2.0 client credentials with client ID and secret from the pull secret
     ClientCredentials,
+    /// the pod's service-account token as authorization grant (RFC 7523), with client ID and secret from the pull secret
+    JwtBearer,
     /// the pod's service-account token itself is the password: nothing is stored
     PassThrough,
     /// the registry's own token flow, with the pull secret's entry for its token service
@@ -180,11 +208,10 @@ impl Resolver {
             user => resolver.optional("delegation.username", user, syntax::token_user),
         };
         let endpoint = |resolver: &mut Self| {
-            let key = "delegation.token_endpoint";
-            let url = resolver.required_at(key, &written.token_endpoint, place, syntax::safe_url);
+            let service = resolver.token_service(written, place);
             let username = token_user(resolver);
             Some(TokenEndpoint {
-                url: url?,
+                service: service?,
                 scope: written.scope.as_ref().map(|scope| scope.value.clone()),
                 username: username?,
             })
@@ -205,6 +232,13 @@ impl Resolver {
             GrantWord::ClientCredentials => Grant::ClientCredentials {
                 endpoint: endpoint(self)?,
             },
+            GrantWord::JwtBearer => {
+                let (endpoint, audience) = (endpoint(self), audience(self));
+                Grant::JwtBearer {
+                    endpoint: endpoint?,
+                    audience: audience?,
+                }
+            }
             GrantWord::PassThrough => {
                 let (audience, username) = (audience(self), token_user(self));
                 Grant::PassThrough {
@@ -214,6 +248,25 @@ impl Resolver {
             }
             GrantWord::RegistryToken => self.registry_token(written, place, registries)?,
         })
+    }
+
+    fn token_service(
+        &mut self,
+        written: &Delegation,
+        place: &super::Place,
+    ) -> Option<TokenService> {
+        if let (Some(issuer), Some(_)) = (&written.issuer, &written.token_endpoint) {
+            let why = "cannot be set beside `token_endpoint`".to_owned();
+            self.bad("delegation.issuer", &issuer.place, why);
+            return None;
+        }
+        if written.issuer.is_some() {
+            let issuer = self.optional("delegation.issuer", &written.issuer, syntax::safe_url);
+            return issuer.map(TokenService::Issuer);
+        }
+        let key = "delegation.token_endpoint";
+        let url = self.required_at(key, &written.token_endpoint, place, syntax::safe_url);
+        url.map(TokenService::Endpoint)
     }
 
     fn registry_token(
@@ -247,32 +300,28 @@ impl Resolver {
 
     /// Keys that mean nothing for the grant are mistakes.
     fn fits(&mut self, written: &Delegation, word: GrantWord) {
-        use GrantWord::{ClientAssertion, ClientCredentials, PassThrough, RegistryToken};
+        use GrantWord::{
+            ClientAssertion, ClientCredentials, JwtBearer, PassThrough, RegistryToken,
+        };
+        let endpoints = &[ClientAssertion, ClientCredentials, JwtBearer][..];
         let rows = [
-            (
-                "token_endpoint",
-                &written.token_endpoint,
-                &[ClientAssertion, ClientCredentials][..],
-            ),
-            (
-                "scope",
-                &written.scope,
-                &[ClientAssertion, ClientCredentials],
-            ),
+            ("token_endpoint", &written.token_endpoint, endpoints),
+            ("issuer", &written.issuer, endpoints),
+            ("scope", &written.scope, endpoints),
             (
                 "audience",
                 &written.audience,
-                &[ClientAssertion, PassThrough],
+                &[ClientAssertion, JwtBearer, PassThrough],
             ),
             (
                 "username",
                 &written.username,
-                &[ClientAssertion, ClientCredentials, PassThrough],
+                &[ClientAssertion, ClientCredentials, JwtBearer, PassThrough],
             ),
             (
                 "credential",
                 &written.credential,
-                &[ClientCredentials, RegistryToken],
+                &[ClientCredentials, JwtBearer, RegistryToken],
             ),
             (
                 "registry_scheme",

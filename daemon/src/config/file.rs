@@ -91,6 +91,7 @@ pub(crate) struct Delegation {
     pub(crate) registries: List,
     pub(crate) grant: Text,
     pub(crate) realms: List,
+    pub(crate) issuer: Text,
     pub(crate) token_endpoint: Text,
     pub(crate) credential: Text,
     pub(crate) audience: Text,

@@ -318,11 +318,21 @@ pub static KEYS: &[Key] = &[
         meaning: "Origins that the registry may send clients to for tokens, such as `https://sso.example.com`. A registry that names another one gets nothing.",
     },
     Key {
+        path: "delegation.issuer",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("none"),
+        meaning: "OpenID Connect issuer, in place of `token_endpoint`: its discovery document names the endpoint, which must be at the same origin.",
+    },
+    Key {
         path: "delegation.token_endpoint",
         flag: None,
         also_environment: None,
         kind: Kind::Text,
-        default: Fallback::Unset("required with `client-credentials` and `client-assertion`"),
+        default: Fallback::Unset(
+            "this or `issuer` is required with `client-assertion`, `client-credentials` and `jwt-bearer`",
+        ),
         meaning: "URL of the OAuth 2.0 token endpoint. It is never taken from a registry, a token or an annotation.",
     },
     Key {
@@ -331,14 +341,16 @@ pub static KEYS: &[Key] = &[
         also_environment: None,
         kind: Kind::Text,
         default: Fallback::Unset("the host of the realm or of the token endpoint"),
-        meaning: "Key of the pull secret's entry for the token service: `HOST[:PORT][/PATH]`. For `client-credentials` its user name is the client ID.",
+        meaning: "Key of the pull secret's entry for the token service: `HOST[:PORT][/PATH]`. For `client-credentials` and `jwt-bearer` its user name is the client ID.",
     },
     Key {
         path: "delegation.audience",
         flag: None,
         also_environment: None,
         kind: Kind::Text,
-        default: Fallback::Unset("required with `client-assertion` and `pass-through`"),
+        default: Fallback::Unset(
+            "required with `client-assertion`, `jwt-bearer` and `pass-through`",
+        ),
         meaning: "The one audience that the pod's service-account token must have, as in `serviceAccountTokenAudience` of kubelet's provider configuration. Not one of the API server's.",
     },
     Key {

@@ -60,7 +60,7 @@ impl Cache {
         &self,
         key: Key,
         with: &[Credential],
-        exchange: impl AsyncFnOnce() -> Result<Obtained, Failure>,
+        exchange: impl Future<Output = Result<Obtained, Failure>>,
     ) -> Result<Obtained, Failure> {
         let slot = self.slot(key);
         let mut state = slot.0.lock().await;
@@ -76,7 +76,7 @@ impl Cache {
             .filter(|failed| failed.rests(with, now));
         let failure = match resting {
             Some(failed) => failed.failure.clone(),
-            None => match exchange().await {
+            None => match exchange.await {
                 Ok(obtained) => {
                     state.failed = None;
                     state.kept = Kept::new(&obtained, with, now);
@@ -177,7 +177,7 @@ mod tests {
         count: &Cell<u32>,
         outcome: Result<Obtained, Failure>,
     ) -> Result<String, Failure> {
-        let exchange = async || {
+        let exchange = async {
             count.set(count.get() + 1);
             outcome
         };
@@ -249,7 +249,7 @@ mod tests {
         let cache = Cache::default();
         let count = Cell::new(0);
         let asking = (0..1000).map(|_| {
-            let exchange = async || {
+            let exchange = async {
                 count.set(count.get() + 1);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(obtained("one", LIFE))
@@ -282,7 +282,7 @@ mod tests {
             ("r.example".to_owned(), Identity::Account(account))
         };
         for uid in ["1", "2", "1"] {
-            let exchange = async || Ok(obtained(uid, LIFE));
+            let exchange = async { Ok(obtained(uid, LIFE)) };
             let got = cache.get(account(uid), &[], exchange).await.unwrap();
             assert_eq!(got.secret.expose(), uid);
         }

@@ -84,48 +84,60 @@ impl RegistryToken<'_> {
     }
 }
 
-/// Client credentials (RFC 6749 section 4.4) with the client's secret in the Authorization header.
-pub(super) async fn client_credentials(
-    outbound: &Outbound,
-    endpoint: &TokenEndpoint,
-    client: &Credential,
-) -> Result<Obtained, Failure> {
-    let form = form(&[
-        ("grant_type", "client_credentials"),
-        ("scope", endpoint.scope.as_deref().unwrap_or_default()),
-    ]);
-    let mut request = post(&endpoint.url, &form)?;
-    request
-        .headers_mut()
-        .insert(AUTHORIZATION, client_basic(client)?);
-    access_token(outbound, endpoint, request).await
+/// By what a token endpoint is to know who asks, and for whom.
+#[derive(Clone, Copy)]
+pub(super) enum Proof<'a> {
+    /// Client credentials with a JWT as proof of who the client is (RFC 7523 section 2.2).
+    Assertion(&'a Secret),
+    /// Client credentials (RFC 6749 section 4.4) with the client's secret.
+    Client(&'a Credential),
+    /// A JWT as authorization grant (RFC 7523 section 2.1), presented by a client with a secret.
+    Grant(&'a Credential, &'a Secret),
 }
 
-/// Client credentials with a JWT as proof of who the client is (RFC 7523 section 2.2).
-pub(super) async fn client_assertion(
-    outbound: &Outbound,
-    endpoint: &TokenEndpoint,
-    assertion: &Secret,
-) -> Result<Obtained, Failure> {
-    let form = form(&[
-        ("grant_type", "client_credentials"),
-        (
-            "client_assertion_type",
-            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        ),
-        ("client_assertion", assertion.expose()),
-        ("scope", endpoint.scope.as_deref().unwrap_or_default()),
-    ]);
-    access_token(outbound, endpoint, post(&endpoint.url, &form)?).await
+impl<'a> Proof<'a> {
+    /// What of it is stored, and may be replaced.
+    pub(super) fn client(self) -> &'a [Credential] {
+        match self {
+            Self::Assertion(_) => &[],
+            Self::Client(client) | Self::Grant(client, _) => std::slice::from_ref(client),
+        }
+    }
 }
 
-async fn access_token(
+/// Asks a token endpoint for an access token.
+pub(super) async fn access_token(
     outbound: &Outbound,
     endpoint: &TokenEndpoint,
-    request: Request<Full<Bytes>>,
+    url: &Url,
+    proof: Proof<'_>,
 ) -> Result<Obtained, Failure> {
-    let reply = send(outbound, &endpoint.url, request).await?;
-    let token = token_of(endpoint.url.origin(), &reply)?;
+    let scope = ("scope", endpoint.scope.as_deref().unwrap_or_default());
+    let form = match proof {
+        Proof::Assertion(assertion) => form(&[
+            ("grant_type", "client_credentials"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", assertion.expose()),
+            scope,
+        ]),
+        Proof::Client(_) => form(&[("grant_type", "client_credentials"), scope]),
+        Proof::Grant(_, assertion) => form(&[
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", assertion.expose()),
+            scope,
+        ]),
+    };
+    let mut request = post(url, &form)?;
+    for client in proof.client() {
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, client_basic(client)?);
+    }
+    let reply = send(outbound, url, request).await?;
+    let token = token_of(url.origin(), &reply)?;
     let life = token.life().unwrap_or_default();
     Ok(Obtained {
         username: endpoint.username.clone(),
@@ -201,7 +213,7 @@ fn refused(from: &Origin, reply: &Reply) -> Failure {
     }
 }
 
-fn unexpected(from: &Origin, status: StatusCode, reply: &Reply) -> Failure {
+pub(super) fn unexpected(from: &Origin, status: StatusCode, reply: &Reply) -> Failure {
     let message = if status.is_redirection() {
         format!(
             "{from} answered with a redirect (status {}), which is never followed with a credential",
@@ -217,7 +229,7 @@ fn unexpected(from: &Origin, status: StatusCode, reply: &Reply) -> Failure {
 }
 
 /// The body as a JSON object. Serde would read a struct from an array as well.
-fn object<T: DeserializeOwned>(reply: &Reply) -> Option<T> {
+pub(super) fn object<T: DeserializeOwned>(reply: &Reply) -> Option<T> {
     let body = reply.body.trim_ascii_start();
     body.starts_with(b"{")
         .then(|| serde_json::from_slice(body).ok())?
@@ -234,7 +246,7 @@ fn retry_after(reply: &Reply) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-async fn send(
+pub(super) async fn send(
     outbound: &Outbound,
     url: &Url,
     request: Request<Full<Bytes>>,
@@ -243,7 +255,7 @@ async fn send(
     replied.map_err(|error| Failure::new(error.to_string()))
 }
 
-fn get(url: &Url) -> Result<Request<Full<Bytes>>, Failure> {
+pub(super) fn get(url: &Url) -> Result<Request<Full<Bytes>>, Failure> {
     request(Method::GET, url, Bytes::new())
 }
 

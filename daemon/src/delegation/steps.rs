@@ -2,7 +2,7 @@
 
 use pullkeeper_core::query::Query;
 
-use crate::config::{DelegationSettings, Grant, TokenEndpoint};
+use crate::config::{DelegationSettings, Grant, TokenEndpoint, TokenService};
 
 /// One sentence a step, in their order.
 pub fn steps(settings: &DelegationSettings, query: &Query) -> Vec<String> {
@@ -37,20 +37,34 @@ pub fn steps(settings: &DelegationSettings, query: &Query) -> Vec<String> {
             );
         }
         Grant::ClientCredentials { endpoint } => {
-            let client = entry(endpoint.url.origin().authority());
+            discovery(&mut steps, endpoint);
+            let client = entry(endpoint.service.origin().authority());
             steps.push(format!(
                 "POST {} with grant_type=client_credentials{}, and Basic authorization of {client} (client ID and \
                  secret)",
-                endpoint.url,
+                place(endpoint),
                 scope(endpoint)
             ));
             steps.push(token(endpoint));
         }
         Grant::ClientAssertion { endpoint, audience } => {
             steps.push(account(audience));
+            discovery(&mut steps, endpoint);
             steps.push(format!(
                 "POST {} with grant_type=client_credentials{} and that token as client_assertion (RFC 7523)",
-                endpoint.url,
+                place(endpoint),
+                scope(endpoint)
+            ));
+            steps.push(token(endpoint));
+        }
+        Grant::JwtBearer { endpoint, audience } => {
+            steps.push(account(audience));
+            discovery(&mut steps, endpoint);
+            let client = entry(endpoint.service.origin().authority());
+            steps.push(format!(
+                "POST {} with grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer{}, that token as assertion (RFC \
+                 7523), and Basic authorization of {client} (client ID and secret)",
+                place(endpoint),
                 scope(endpoint)
             ));
             steps.push(token(endpoint));
@@ -70,6 +84,22 @@ fn account(audience: &str) -> String {
         "take the pod's service-account token, which kubelet passes on to its provider (`serviceAccountTokenAudience: \
          {audience}`); docker's clients have none, and get nothing"
     )
+}
+
+fn discovery(steps: &mut Vec<String>, endpoint: &TokenEndpoint) {
+    if let TokenService::Issuer(issuer) = &endpoint.service {
+        steps.push(format!(
+            "GET the discovery document of {issuer}, at most once an hour; it must name that issuer, and a token \
+             endpoint at the same origin"
+        ));
+    }
+}
+
+fn place(endpoint: &TokenEndpoint) -> String {
+    match &endpoint.service {
+        TokenService::Endpoint(url) => url.to_string(),
+        TokenService::Issuer(_) => "that endpoint".to_owned(),
+    }
 }
 
 fn scope(endpoint: &TokenEndpoint) -> String {

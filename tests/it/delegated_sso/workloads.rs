@@ -12,6 +12,7 @@ use support::provider::KubeletProvider;
 use support::registry::{Registry, TokenAuth};
 use support::token_service::TokenService;
 
+use super::APP;
 use crate::node_harness::allow_audience;
 
 const SERVICE: &str = "the-registry";
@@ -34,6 +35,48 @@ async fn federated(realm: &Realm, namespace: &str, account: &str, repository: &s
         Mapper::access(repository, &["pull"]),
     ];
     realm.client(&login, &mappers).await
+}
+
+/// A registry that takes the realm's tokens, which clients hold as password.
+async fn trusting(realm: &Realm, service: &TokenService) -> Result<Registry> {
+    let tokens = TokenAuth {
+        realm: service.realm(),
+        service: SERVICE.to_owned(),
+        issuer: realm.issuer(),
+    };
+    Registry::with_keys(&tokens, &realm.keys().await?).await
+}
+
+/// A client whose tokens permit this with the repository.
+async fn client(
+    realm: &Realm,
+    name: &str,
+    repository: &str,
+    actions: &[&str],
+) -> Result<Credential> {
+    let client = Credential {
+        username: name.to_owned(),
+        ..Credential::new()
+    };
+    let mappers = [
+        Mapper::Audience(SERVICE.to_owned()),
+        Mapper::access(repository, actions),
+    ];
+    realm.client(&Login::Secret(&client), &mappers).await?;
+    Ok(client)
+}
+
+/// Pushes an image to the repository, with a client that only this needs.
+async fn publish(realm: &Realm, registry: &Registry, repository: &str) -> Result<()> {
+    let name = format!("publisher-{}", repository.replace('/', "-"));
+    let client = client(realm, &name, repository, &["pull", "push"]).await?;
+    let token = Credential {
+        username: "jwt".to_owned(),
+        password: realm.token(&client).await?,
+    };
+    let clients = Clients::new(&config_json([(registry.host().as_str(), &token)]))?;
+    let image = registry.image(&format!("{repository}:1"));
+    clients.push_image(&image, &Image::pause(repository)?).await
 }
 
 async fn provider_node(
@@ -68,37 +111,10 @@ async fn accounts_pull_what_is_theirs_with_nothing_stored() -> Result<()> {
         .await?;
     federated(&realm, &namespace, "alpha", "team/alpha").await?;
     federated(&realm, &namespace, "beta", "team/beta").await?;
-    let publisher = Credential {
-        username: "publisher".to_owned(),
-        ..Credential::new()
-    };
     let service = TokenService::start()?;
-    let tokens = TokenAuth {
-        realm: service.realm(),
-        service: SERVICE.to_owned(),
-        issuer: realm.issuer(),
-    };
-    let registry = Registry::with_keys(&tokens, &realm.keys().await?).await?;
+    let registry = trusting(&realm, &service).await?;
     for repository in ["team/alpha", "team/beta"] {
-        let name = format!("{}-{}", publisher.username, repository.replace('/', "-"));
-        let client = Credential {
-            username: name,
-            ..publisher.clone()
-        };
-        let mappers = [
-            Mapper::Audience(SERVICE.to_owned()),
-            Mapper::access(repository, &["pull", "push"]),
-        ];
-        realm.client(&Login::Secret(&client), &mappers).await?;
-        let token = Credential {
-            username: "jwt".to_owned(),
-            password: realm.token(&client).await?,
-        };
-        let clients = Clients::new(&config_json([(registry.host().as_str(), &token)]))?;
-        let image = registry.image(&format!("{repository}:1"));
-        clients
-            .push_image(&image, &Image::pause(repository)?)
-            .await?;
+        publish(&realm, &registry, repository).await?;
     }
 
     let site = secretless(
@@ -168,6 +184,73 @@ async fn accounts_pull_what_is_theirs_with_nothing_stored() -> Result<()> {
         .await?
         .running()
         .await?;
+    agent.stop().await?;
+    node.leave().await
+}
+
+/// RFC 7523's other half: the account is a user of the single sign-on, and one client asks for all of them.
+#[tokio::test]
+async fn an_account_is_a_user_of_the_single_sign_on() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    cluster.publish_issuer().await?;
+    let namespace = cluster.namespace("jwt-bearer").await?;
+    for account in ["linked", "stranger"] {
+        cluster.service_account(&namespace, account).await?;
+    }
+    let keycloak = Keycloak::start_trusting(Some(&cluster.certificate())).await?;
+    let realm = keycloak.realm("jwt-bearer").await?;
+    realm
+        .assertion_provider("cluster", &cluster.issuer())
+        .await?;
+    let user = Credential {
+        username: "linked".to_owned(),
+        ..Credential::new()
+    };
+    realm.user(&user).await?;
+    let subject = format!("system:serviceaccount:{namespace}:linked");
+    realm.link("linked", "cluster", &subject).await?;
+    let node_client = client(&realm, "nodes", "team/app", &["pull"]).await?;
+    realm.allow_assertions("nodes", "cluster").await?;
+    let service = TokenService::start()?;
+    let registry = trusting(&realm, &service).await?;
+    publish(&realm, &registry, "team/app").await?;
+
+    let sso = keycloak.url().trim_start_matches("http://");
+    let site = super::site(
+        "jwt-bearer",
+        &config_json([(sso, &node_client)]),
+        &format!(
+            "[[delegation]]\nname = \"keycloak\"\nregistries = [\"{}\"]\ngrant = \"jwt-bearer\"\n\
+             issuer = \"{1}\"\naudience = \"{1}\"\n",
+            registry.host(),
+            realm.issuer()
+        ),
+    )?;
+    let agent = site.start().await?;
+    let (_provider, node) =
+        provider_node(cluster, "jwt-bearer", &site, &registry, &realm.issuer()).await?;
+    let image = registry.image(APP);
+    let pod =
+        |name: &str, account: &str| PodSpec::new(&namespace, name, &image).service_account(account);
+    let stranger = node.create(&pod("stranger", "stranger")).await?;
+    stranger.pull_failure().await?;
+    stranger.delete().await?;
+    let linked = node.create(&pod("linked", "linked")).await?;
+    linked.running().await?;
+    linked.delete().await?;
+    let log = node.kubelet_log()?;
+    ensure!(
+        log.contains("refuses the credential with status 400 (invalid_grant)"),
+        "no reason in kubelet's log"
+    );
+
+    // Restarted, the agent has nothing; with the user disabled it gets nothing either.
+    agent.stop().await?;
+    realm.set_enabled("linked", false).await?;
+    let agent = site.start().await?;
+    let disabled = node.create(&pod("disabled", "linked")).await?;
+    disabled.pull_failure().await?;
+    disabled.delete().await?;
     agent.stop().await?;
     node.leave().await
 }

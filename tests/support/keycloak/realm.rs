@@ -109,13 +109,8 @@ impl Realm {
     /// # Errors
     /// When there is no such client.
     pub async fn set_client_enabled(&self, id: &str, enabled: bool) -> Result<()> {
-        let clients = self.managed(&format!("/clients?clientId={id}"));
-        let clients = self.admin.get(&clients).await?;
-        let internal = clients[0]["id"].as_str();
-        let internal = internal.with_context(|| format!("{} has no client {id}", self.name))?;
-        let path = self.managed(&format!("/clients/{internal}"));
         let change = json!({ "clientId": id, "enabled": enabled });
-        self.admin.put(&path, &change).await
+        self.admin.put(&self.client_path(id).await?, &change).await
     }
 
     /// Trusts the service-account tokens of a Kubernetes cluster, whose discovery documents must
@@ -129,6 +124,48 @@ impl Realm {
         });
         let path = self.managed("/identity-provider/instances");
         self.admin.create(&path, &provider).await
+    }
+
+    /// Trusts the service-account tokens of a Kubernetes cluster as authorization grants (RFC 7523 section 2.1): a
+    /// client that [`Realm::allow_assertions`] names gets the tokens of users that [`Realm::link`] ties to accounts.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn assertion_provider(&self, alias: &str, issuer: &str) -> Result<()> {
+        let provider = json!({
+            "alias": alias, "providerId": "jwt-authorization-grant", "config": {
+                "issuer": issuer, "useJwksUrl": "true", "jwksUrl": format!("{issuer}/openid/v1/jwks"),
+                // kubelet's tokens live for an hour, and are shown again while they do.
+                "jwtAuthorizationGrantMaxAllowedAssertionExpiration": "7200",
+                "jwtAuthorizationGrantAssertionReuseAllowed": "true",
+            },
+        });
+        let path = self.managed("/identity-provider/instances");
+        self.admin.create(&path, &provider).await
+    }
+
+    /// Lets a client present assertions of a [`Realm::assertion_provider`].
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn allow_assertions(&self, client: &str, provider: &str) -> Result<()> {
+        let change = json!({ "clientId": client, "attributes": {
+            "oauth2.jwt.authorization.grant.enabled": "true",
+            "oauth2.jwt.authorization.grant.idp": provider,
+        }});
+        let path = self.client_path(client).await?;
+        self.admin.put(&path, &change).await
+    }
+
+    /// Ties a user to an account: `subject` at that identity provider.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub async fn link(&self, username: &str, provider: &str, subject: &str) -> Result<()> {
+        let user = self.user_path(username).await?;
+        let path = format!("{user}/federated-identity/{provider}");
+        let link = json!({ "identityProvider": provider, "userId": subject, "userName": subject });
+        self.admin.create(&path, &link).await
     }
 
     /// Asks the token endpoint with this form. The status is not judged.
@@ -212,6 +249,14 @@ impl Realm {
 
     fn managed(&self, below: &str) -> String {
         format!("/admin/realms/{}{below}", self.name)
+    }
+
+    async fn client_path(&self, id: &str) -> Result<String> {
+        let clients = self.managed(&format!("/clients?clientId={id}"));
+        let clients = self.admin.get(&clients).await?;
+        let internal = clients[0]["id"].as_str();
+        let internal = internal.with_context(|| format!("{} has no client {id}", self.name))?;
+        Ok(self.managed(&format!("/clients/{internal}")))
     }
 
     async fn user_path(&self, username: &str) -> Result<String> {
