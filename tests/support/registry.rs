@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use crate::built;
 use crate::fixture::Credential;
 use crate::http::Endpoint;
+use crate::keycloak::Realm;
 use crate::part::{Part, Ready};
 use crate::patience;
 use crate::ports::Port;
 use crate::process::Program;
 use crate::scratch::Scratch;
+use crate::token_service::TokenService;
 
 /// Whose tokens a registry takes, and where it sends clients that have none.
 #[derive(Clone, Debug)]
@@ -25,6 +27,9 @@ pub struct TokenAuth {
     /// What must be in its `iss`.
     pub issuer: String,
 }
+
+/// What a [`Registry::trusting`] calls itself; its tokens need it as audience.
+pub const SERVICE: &str = "the-registry";
 
 /// A running registry; it ends when this is dropped.
 #[derive(Debug)]
@@ -59,12 +64,26 @@ impl Registry {
         Self::start(Program::installed("docker-registry")?, folder, &auth).await
     }
 
+    /// distribution 3, which takes the realm's access tokens for [`SERVICE`]: clients hold one as password, and
+    /// `service` hands it back as token.
+    ///
+    /// # Errors
+    /// As [`Registry::with_passwords`], or when the realm does not tell its keys.
+    pub async fn trusting(realm: &Realm, service: &TokenService) -> Result<Self> {
+        let tokens = TokenAuth {
+            realm: service.realm(),
+            service: SERVICE.to_owned(),
+            issuer: realm.issuer(),
+        };
+        Self::with_keys(&tokens, &realm.keys().await?).await
+    }
+
     /// distribution 3, which takes tokens signed by a key of a JWKS document. It reads the
     /// document at its start alone.
     ///
     /// # Errors
     /// As [`Registry::with_passwords`].
-    pub async fn with_keys(tokens: &TokenAuth, keys: &Value) -> Result<Self> {
+    async fn with_keys(tokens: &TokenAuth, keys: &Value) -> Result<Self> {
         let folder = Scratch::new("registry")?;
         let keys = folder.write("issuer.json", keys.to_string())?;
         // Its default has the symmetric ones too.

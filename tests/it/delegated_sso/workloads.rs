@@ -9,13 +9,11 @@ use support::fixture::{Credential, config_json};
 use support::keycloak::{Keycloak, Login, Mapper, Realm};
 use support::node::{Image, Node, NodePlan, PodSpec};
 use support::provider::KubeletProvider;
-use support::registry::{Registry, TokenAuth};
+use support::registry::Registry;
 use support::token_service::TokenService;
 
 use super::APP;
 use crate::node_harness::allow_audience;
-
-const SERVICE: &str = "the-registry";
 
 /// An agent that knows no secret at all, and answers by this delegation.
 fn secretless(name: &str, delegation: &str) -> Result<Site> {
@@ -30,21 +28,8 @@ async fn federated(realm: &Realm, namespace: &str, account: &str, repository: &s
         provider: "cluster",
         subject: &format!("system:serviceaccount:{namespace}:{account}"),
     };
-    let mappers = [
-        Mapper::Audience(SERVICE.to_owned()),
-        Mapper::access(repository, &["pull"]),
-    ];
+    let mappers = Mapper::registry(repository, &["pull"]);
     realm.client(&login, &mappers).await
-}
-
-/// A registry that takes the realm's tokens, which clients hold as password.
-async fn trusting(realm: &Realm, service: &TokenService) -> Result<Registry> {
-    let tokens = TokenAuth {
-        realm: service.realm(),
-        service: SERVICE.to_owned(),
-        issuer: realm.issuer(),
-    };
-    Registry::with_keys(&tokens, &realm.keys().await?).await
 }
 
 /// A client whose tokens permit this with the repository.
@@ -58,10 +43,7 @@ async fn client(
         username: name.to_owned(),
         ..Credential::new()
     };
-    let mappers = [
-        Mapper::Audience(SERVICE.to_owned()),
-        Mapper::access(repository, actions),
-    ];
+    let mappers = Mapper::registry(repository, actions);
     realm.client(&Login::Secret(&client), &mappers).await?;
     Ok(client)
 }
@@ -112,7 +94,7 @@ async fn accounts_pull_what_is_theirs_with_nothing_stored() -> Result<()> {
     federated(&realm, &namespace, "alpha", "team/alpha").await?;
     federated(&realm, &namespace, "beta", "team/beta").await?;
     let service = TokenService::start()?;
-    let registry = trusting(&realm, &service).await?;
+    let registry = Registry::trusting(&realm, &service).await?;
     for repository in ["team/alpha", "team/beta"] {
         publish(&realm, &registry, repository).await?;
     }
@@ -212,7 +194,7 @@ async fn an_account_is_a_user_of_the_single_sign_on() -> Result<()> {
     let node_client = client(&realm, "nodes", "team/app", &["pull"]).await?;
     realm.allow_assertions("nodes", "cluster").await?;
     let service = TokenService::start()?;
-    let registry = trusting(&realm, &service).await?;
+    let registry = Registry::trusting(&realm, &service).await?;
     publish(&realm, &registry, "team/app").await?;
 
     let sso = keycloak.url().trim_start_matches("http://");

@@ -8,18 +8,16 @@ use support::clients::{Client, Clients};
 use support::fixture::Credential;
 use support::http::{Method, StatusCode};
 use support::keycloak::{Keycloak, Login, Mapper, Realm};
-use support::registry::{Registry, TokenAuth};
+use support::registry::Registry;
 use support::token_service::{Mode, TokenService};
 
 use super::{APP, clients, named, refused};
-
-const SERVICE: &str = "the-registry";
 
 #[tokio::test]
 async fn an_access_token_opens_what_it_names_and_nothing_else() -> Result<()> {
     let realm = Keycloak::shared().await?.realm("tokens").await?;
     let service = TokenService::start()?;
-    let registry = trusting(&realm, &service).await?;
+    let registry = Registry::trusting(&realm, &service).await?;
     let image = registry.image(APP);
     let publisher = workload(&realm, "publisher", &registry, &["pull", "push"]).await?;
     publisher.push(&image, "one").await?;
@@ -42,7 +40,7 @@ async fn an_access_token_opens_what_it_names_and_nothing_else() -> Result<()> {
 async fn the_token_service_tells_who_asked_and_refuses_as_told() -> Result<()> {
     let realm = Keycloak::shared().await?.realm("service").await?;
     let service = TokenService::start()?;
-    let registry = trusting(&realm, &service).await?;
+    let registry = Registry::trusting(&realm, &service).await?;
     let image = registry.image(APP);
     let workload = workload(&realm, "workload", &registry, &["pull", "push"]).await?;
     workload.push(&image, "one").await?;
@@ -95,16 +93,6 @@ async fn tokens_live_as_long_as_the_realm_says() -> Result<()> {
     Ok(())
 }
 
-/// A distribution 3 that takes the realm's access tokens.
-async fn trusting(realm: &Realm, service: &TokenService) -> Result<Registry> {
-    let tokens = TokenAuth {
-        realm: service.realm(),
-        service: SERVICE.to_owned(),
-        issuer: realm.issuer(),
-    };
-    Registry::with_keys(&tokens, &realm.keys().await?).await
-}
-
 /// Clients whose password is an access token for [`APP`].
 async fn workload(
     realm: &Realm,
@@ -113,10 +101,7 @@ async fn workload(
     actions: &[&str],
 ) -> Result<Clients> {
     let client = named(name);
-    let mappers = [
-        Mapper::Audience(SERVICE.to_owned()),
-        Mapper::access("team/app", actions),
-    ];
+    let mappers = Mapper::registry("team/app", actions);
     realm.client(&Login::Secret(&client), &mappers).await?;
     let credential = Credential {
         username: "jwt".to_owned(),

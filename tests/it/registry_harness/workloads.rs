@@ -6,12 +6,10 @@ use support::clients::Client;
 use support::cluster::Cluster;
 use support::fixture::Credential;
 use support::keycloak::{Keycloak, Login, Mapper};
-use support::registry::{Registry, TokenAuth};
+use support::registry::{Registry, SERVICE};
 use support::token_service::TokenService;
 
 use super::{APP, clients, refused};
-
-const SERVICE: &str = "the-registry";
 
 #[tokio::test]
 async fn a_service_account_pulls_with_its_own_token() -> Result<()> {
@@ -31,21 +29,13 @@ async fn a_service_account_pulls_with_its_own_token() -> Result<()> {
         provider: "cluster",
         subject: &format!("system:serviceaccount:{namespace}:puller"),
     };
-    let mappers = [
-        Mapper::Audience(SERVICE.to_owned()),
-        Mapper::access("team/app", &["pull", "push"]),
-    ];
+    let mappers = Mapper::registry("team/app", &["pull", "push"]);
     realm.client(&login, &mappers).await?;
 
     let assertion = cluster.token(&namespace, "puller", &realm.issuer()).await?;
     let access = realm.token_for_assertion(&assertion).await?;
     let service = TokenService::start()?;
-    let tokens = TokenAuth {
-        realm: service.realm(),
-        service: SERVICE.to_owned(),
-        issuer: realm.issuer(),
-    };
-    let registry = Registry::with_keys(&tokens, &realm.keys().await?).await?;
+    let registry = Registry::trusting(&realm, &service).await?;
     let image = registry.image(APP);
     let with = |token: String| {
         clients(

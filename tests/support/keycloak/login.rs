@@ -44,6 +44,12 @@ impl Mapper {
         }
     }
 
+    /// All that a [`Registry::trusting`](crate::registry::Registry::trusting) needs to permit that.
+    pub fn registry(repository: &str, actions: &[&str]) -> [Self; 2] {
+        let audience = Self::Audience(crate::registry::SERVICE.to_owned());
+        [audience, Self::access(repository, actions)]
+    }
+
     fn representation(&self, name: &str) -> Value {
         let (kind, config) = match self {
             Self::Audience(audience) => (
