@@ -13,6 +13,7 @@ mod endpoint;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pullkeeper_core::jwt::Claims;
 use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::{Answer, Request, Secret, StoreAnswer, StoreRequest};
 use tokio::sync::watch;
@@ -35,6 +36,34 @@ pub struct Broker {
     known: watch::Sender<Arc<Known>>,
     /// Until then a source that has not been read yet is waited for.
     patience: Instant,
+}
+
+/// Whether whoever asks is believed about the pod that it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Root, as kubelet is: the service-account tokens that it shows are from the API server.
+    Root,
+    /// Somebody else, who could make up any token to get what is a namespace's own.
+    Other,
+}
+
+impl Asker {
+    /// The namespace of the pod whose token this is.
+    fn namespace(self, token: &Secret) -> Option<String> {
+        let claims = Claims::of(token.expose())
+            .ok()
+            .filter(|_| self == Self::Root);
+        claims?.account().map(|account| account.namespace)
+    }
+}
+
+impl From<Peer> for Asker {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer(Some(peer)) if peer.uid == 0 => Self::Root,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// How long after its start the agent waits for its sources before it says that it knows nothing. Requests that came
@@ -72,8 +101,8 @@ impl Broker {
     }
 
     /// The credential for a request, or why there is none.
-    pub async fn answer(&self, request: &Request) -> Answer {
-        let answer = self.look_up(request).await;
+    pub async fn answer(&self, request: &Request, asker: Asker) -> Answer {
+        let answer = self.look_up(request, asker).await;
         let (client, outcome) = (client(request), outcome(&answer));
         self.board.metrics().broker_answered(client, outcome);
         answer
@@ -115,7 +144,7 @@ impl Broker {
         settings.allowed_users.contains(&peer.uid) || settings.allowed_groups.contains(&peer.gid)
     }
 
-    async fn look_up(&self, request: &Request) -> Answer {
+    async fn look_up(&self, request: &Request, asker: Asker) -> Answer {
         let query = match request {
             Request::Docker { server } => Query::of_server(server),
             Request::Kubelet { image, .. } => Query::of_image(image),
@@ -128,22 +157,26 @@ impl Broker {
                 };
             }
         };
+        let token = match request {
+            Request::Docker { .. } => None,
+            Request::Kubelet {
+                service_account_token,
+                ..
+            } => service_account_token.as_ref(),
+        };
+        let namespace = token.and_then(|token| asker.namespace(token));
+        let namespace = namespace.as_deref();
         let delegations = self.delegations();
         if let Some(delegation) = delegations.find(&query) {
-            let token = match request {
-                Request::Docker { .. } => None,
-                Request::Kubelet {
-                    service_account_token,
-                    ..
-                } => service_account_token.as_ref(),
-            };
-            let known = self.complete().await;
-            return delegation.answer(&query, token, &*known).await;
+            let known = self.complete(namespace).await;
+            return delegation
+                .answer(&query, token, &known.offer(namespace))
+                .await;
         }
         let mut known = self.known.subscribe();
         loop {
             let now = Arc::clone(&known.borrow_and_update());
-            match now.answer(&query) {
+            match now.offer(namespace).answer(&query) {
                 Found::Final(answer) => return answer,
                 Found::SoFar(answer) => {
                     let changed = tokio::time::timeout_at(self.patience, known.changed());
@@ -156,9 +189,9 @@ impl Broker {
     }
 
     /// What is known once every source has said something, or as much as there is when the patience ends.
-    async fn complete(&self) -> Arc<Known> {
+    async fn complete(&self, namespace: Option<&str>) -> Arc<Known> {
         let mut known = self.known.subscribe();
-        let complete = known.wait_for(|known| known.is_complete());
+        let complete = known.wait_for(|known| known.offer(namespace).is_complete());
         drop(tokio::time::timeout_at(self.patience, complete).await);
         Arc::clone(&self.known.borrow())
     }

@@ -23,8 +23,8 @@ pub use self::{
     overrides::{Environment, FlagValue},
     settings::{
         AdminSettings, BadEntry, BrokerSettings, KubernetesSettings, Listen, LogFormat,
-        LogSettings, MergePolicy, Origin, Owner, RequiredAction, Settings, SourceSettings,
-        StorePolicy, TargetKind, TargetSettings, ValidationSettings,
+        LogSettings, MergePolicy, Origin, Owner, RequiredAction, Settings, SourceScope,
+        SourceSettings, StorePolicy, TargetKind, TargetSettings, ValidationSettings,
     },
 };
 use self::{error::Fault, file::Layer, merge::Merged};

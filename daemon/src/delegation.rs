@@ -71,12 +71,17 @@ pub struct Obtained {
 enum Identity {
     /// Every workload of the node: the credential is the node's.
     Node,
+    /// Every pod of a namespace that has credentials of its own.
+    Namespace(String),
     /// One service account.
     Account(Account),
 }
 
 /// Where the credentials of token services are looked up.
 pub trait Credentials: Sync {
+    /// The namespace that has credentials of its own, for whose pods alone what they obtain is kept.
+    fn namespace(&self) -> Option<&str>;
+
     /// The pull secret's credential for this place, if there is one.
     fn of(&self, place: &Query) -> Option<Credential>;
 }
@@ -195,7 +200,7 @@ impl Delegation {
             Grant::ClientCredentials { endpoint } => {
                 let client = self.credential(endpoint.service.origin().authority(), credentials)?;
                 let exchange = self.counted(self.access_token(endpoint, Proof::Client(&client)));
-                let key = (registry, Identity::Node);
+                let key = (registry, Identity::holding(credentials));
                 self.cache
                     .get(key, std::slice::from_ref(&client), exchange)
                     .await
@@ -211,7 +216,7 @@ impl Delegation {
                 let with = realms.iter().flat_map(|realm| find(realm.authority()));
                 let with: Vec<_> = with.collect();
                 let exchange = self.counted(token.exchange(&find));
-                let key = (registry.clone(), Identity::Node);
+                let key = (registry.clone(), Identity::holding(credentials));
                 self.cache.get(key, &with, exchange).await
             }
         }
@@ -272,6 +277,15 @@ impl Delegation {
                 "there is no entry with user name and password for the token service {} in the pull secret; add one",
                 place.registry()
             ))
+        })
+    }
+}
+
+impl Identity {
+    fn holding(credentials: &dyn Credentials) -> Self {
+        let namespace = credentials.namespace();
+        namespace.map_or(Self::Node, |namespace| {
+            Self::Namespace(namespace.to_owned())
         })
     }
 }

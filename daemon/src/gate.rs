@@ -43,6 +43,8 @@ pub struct Wish {
 pub struct WishedItem {
     /// The configured name of its source.
     pub source: Arc<str>,
+    /// The namespace whose pods alone may have what is in it; no file holds it.
+    pub namespace: Option<Arc<str>>,
     /// Which object or file it is; absent while the source has not answered.
     pub id: Option<String>,
     /// How it stands.
@@ -97,9 +99,24 @@ pub struct Good {
 }
 
 impl Wish {
-    /// The sources' contributions, first one first.
+    /// The items that are for every workload of the node (`None`), or beyond these for the pods of a namespace.
+    pub fn items_for<'w>(
+        &'w self,
+        namespace: Option<&'w str>,
+    ) -> impl Iterator<Item = &'w WishedItem> {
+        let items = self.items.iter();
+        items.filter(move |item| item.namespace.as_deref() == namespace)
+    }
+
+    /// The namespaces that have items of their own.
+    pub fn namespaces(&self) -> BTreeSet<&str> {
+        let items = self.items.iter();
+        items.filter_map(|item| item.namespace.as_deref()).collect()
+    }
+
+    /// What the sources contribute for the node's files, first one first.
     pub fn contributions(&self) -> Vec<Contribution<'_>> {
-        self.items.iter().map(WishedItem::contribution).collect()
+        self.items_for(None).map(WishedItem::contribution).collect()
     }
 
     /// Every finding there is, with the source it concerns.
@@ -113,7 +130,8 @@ impl Wish {
 }
 
 impl WishedItem {
-    fn contribution(&self) -> Contribution<'_> {
+    /// What it contributes.
+    pub fn contribution(&self) -> Contribution<'_> {
         Contribution {
             source: &self.source,
             document: self.good.as_ref().map(|good| &*good.document),
@@ -174,7 +192,8 @@ impl Gate {
             withheld: false,
             seen,
         };
-        self.together(&mut wish);
+        let for_node = observations.iter().any(|o| o.namespace.is_none());
+        self.together(&mut wish, for_node);
         wish
     }
 
@@ -193,6 +212,7 @@ impl Gate {
         };
         let wished = WishedItem {
             source: Arc::clone(&observation.source),
+            namespace: observation.namespace.clone(),
             id: Some(item.id.clone()),
             standing,
             revision: item.revision.clone(),
@@ -258,6 +278,7 @@ impl Gate {
     fn unanswered(&self, observation: &Observation) -> WishedItem {
         WishedItem {
             source: Arc::clone(&observation.source),
+            namespace: observation.namespace.clone(),
             id: None,
             standing: Standing::Pending,
             revision: None,
@@ -268,8 +289,8 @@ impl Gate {
         }
     }
 
-    /// What can only be said about all sources together.
-    fn together(&self, wish: &mut Wish) {
+    /// What can only be said about all sources of the node's files together, if there are any.
+    fn together(&self, wish: &mut Wish, for_node: bool) {
         let mut findings = Vec::new();
         let enforced = self.settings.required_action == RequiredAction::Enforce;
         let severity = if enforced {
@@ -292,7 +313,7 @@ impl Gate {
         findings.extend(missing);
         // Selectors that find nothing are no reason to take everything away.
         let nothing = wanted.is_empty() && !self.settings.allow_empty;
-        if nothing && complete {
+        if nothing && complete && for_node {
             findings.push(Finding::new(
                 Reason::EmptyAuths,
                 "no source has an entry; the last good files stay unless `allow_empty` is set",

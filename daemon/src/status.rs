@@ -55,6 +55,9 @@ pub struct ConfigurationStatus {
 pub struct SourceStatus {
     /// The configured name.
     pub source: String,
+    /// The namespace whose pods alone get what is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Which object or file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -211,6 +214,7 @@ impl Board {
                 let good = item.good.as_ref();
                 SourceStatus {
                     source: item.source.to_string(),
+                    namespace: item.namespace.as_deref().map(str::to_owned),
                     id: item.id.clone(),
                     standing: item.standing.as_str(),
                     revision: item.revision.as_ref().map(ToString::to_string),

@@ -100,7 +100,7 @@ impl<'c> Scene<'c> {
         self.apply_labelled(name, kind, key, body, &json!({})).await
     }
 
-    async fn apply_labelled(
+    pub(crate) async fn apply_labelled(
         &self,
         name: &str,
         kind: &str,

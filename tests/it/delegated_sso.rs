@@ -3,6 +3,7 @@
 
 mod clients;
 mod node;
+mod project;
 mod workloads;
 
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
-//! What the sources offer, as far as it can be handed out.
+//! What the sources offer, as far as it can be handed out, and to whom.
+
+use std::collections::BTreeMap;
 
 use pullkeeper_core::authfile::{Credential, Entry, Key, Wanted};
 use pullkeeper_core::directory::Directory;
@@ -9,9 +11,18 @@ use super::found;
 use crate::delegation::Credentials;
 use crate::gate::{Standing, Wish};
 
-/// The entries of the sources' good states, and what keeps the picture from being complete.
+/// Everything that may be handed out, each part to whom it is for.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// For every workload of the node.
+    node: View,
+    /// For pods of a namespace, before what is the node's.
+    namespaces: BTreeMap<String, View>,
+}
+
+/// The entries of some sources' good states, and what keeps the picture from being complete.
+#[derive(Debug, Default)]
+struct View {
     directory: Directory,
     /// Entries that a source has, but none that can be used; by the source that has it.
     broken: Vec<(Query, String)>,
@@ -19,6 +30,14 @@ pub(super) struct Known {
     silent: Vec<String>,
     /// Whether every source has said something, good or bad.
     complete: bool,
+}
+
+/// What one asker may have.
+#[derive(Debug)]
+pub(super) struct Offer<'k> {
+    /// The namespace that has something of its own, with that.
+    own: Option<(&'k str, &'k View)>,
+    node: &'k View,
 }
 
 /// What a look at the entries gave.
@@ -32,7 +51,88 @@ pub(super) enum Found {
 
 impl Known {
     pub(super) fn new(wish: &Wish) -> Self {
-        let contributions = wish.contributions();
+        let namespaces = wish.namespaces().into_iter();
+        Self {
+            node: View::new(wish, None),
+            namespaces: namespaces
+                .map(|namespace| (namespace.to_owned(), View::new(wish, Some(namespace))))
+                .collect(),
+        }
+    }
+
+    /// What pods of this namespace may have, or who shows no namespace.
+    pub(super) fn offer(&self, namespace: Option<&str>) -> Offer<'_> {
+        let own = namespace.and_then(|namespace| self.namespaces.get_key_value(namespace));
+        Offer {
+            own: own.map(|(namespace, view)| (namespace.as_str(), view)),
+            node: &self.node,
+        }
+    }
+
+    /// The node's own entries.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.node.directory
+    }
+}
+
+impl Offer<'_> {
+    /// Whether every source has said something.
+    pub(super) fn is_complete(&self) -> bool {
+        self.views().all(|view| view.complete)
+    }
+
+    /// Found wherever an entry is, in the namespace first. What the namespace has or may have is never replaced by
+    /// what is the node's. Where no entry is, that counts as "not ours" only if every source has said so.
+    pub(super) fn answer(&self, query: &Query) -> Found {
+        for view in self.views() {
+            if let Some(answer) = view.answer(query) {
+                return Found::Final(answer);
+            }
+            match view.doubt(query) {
+                None => {}
+                Some(message) if view.complete => {
+                    return Found::Final(Answer::Unavailable { message });
+                }
+                Some(message) => return Found::SoFar(Answer::Unavailable { message }),
+            }
+        }
+        Found::Final(Answer::NotOurs)
+    }
+
+    fn views(&self) -> impl Iterator<Item = &View> {
+        self.own
+            .map(|(_, view)| view)
+            .into_iter()
+            .chain([self.node])
+    }
+}
+
+impl Credentials for Offer<'_> {
+    fn namespace(&self) -> Option<&str> {
+        self.own.map(|(namespace, _)| namespace)
+    }
+
+    fn of(&self, place: &Query) -> Option<Credential> {
+        if let Some((_, own)) = self.own {
+            if let Some(entry) = own.directory.find(place) {
+                return Some(entry.credential());
+            }
+            if own
+                .answer(place)
+                .or_else(|| own.doubt(place).map(unavailable))
+                .is_some()
+            {
+                return None;
+            }
+        }
+        self.node.directory.find(place).map(Entry::credential)
+    }
+}
+
+impl View {
+    fn new(wish: &Wish, namespace: Option<&str>) -> Self {
+        let items: Vec<_> = wish.items_for(namespace).collect();
+        let contributions: Vec<_> = items.iter().map(|item| item.contribution()).collect();
         let wanted = Wanted::join(&contributions, &mut Vec::new());
         let mut broken = Vec::new();
         for contribution in &contributions {
@@ -49,28 +149,15 @@ impl Known {
             silent: silent
                 .map(|contribution| contribution.source.to_owned())
                 .collect(),
-            complete: wish
-                .items
-                .iter()
-                .all(|item| item.standing != Standing::Pending),
+            complete: items.iter().all(|item| item.standing != Standing::Pending),
         }
     }
 
-    /// Whether every source has said something.
-    pub(super) fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    pub(super) fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// Found wherever an entry is. Where none is, that counts as "not ours" only if every source has said so.
-    pub(super) fn answer(&self, query: &Query) -> Found {
+    /// What an entry of the registry gives, good or broken.
+    fn answer(&self, query: &Query) -> Option<Answer> {
         let registry = query.registry();
-        let unavailable = |message| Answer::Unavailable { message };
         if let Some(entry) = self.directory.find(query) {
-            return Found::Final(found(&entry.credential()).unwrap_or_else(|| {
+            return Some(found(&entry.credential()).unwrap_or_else(|| {
                 unavailable(format!(
                     "the credential for {registry} is not UTF-8, which no client can take"
                 ))
@@ -79,29 +166,25 @@ impl Known {
         let is_broken = |(broken, _): &&(Query, String)| {
             broken.registry() == registry && query.is_below(broken.repository())
         };
-        if let Some((_, source)) = self.broken.iter().find(is_broken) {
-            return Found::Final(unavailable(format!(
-                "the entry for {registry} in source {source} cannot be used; /statusz says why"
-            )));
-        }
-        let answer = match self.silent.first() {
-            None if self.complete => Answer::NotOurs,
-            None => unavailable("no source has been read yet".to_owned()),
-            Some(source) => unavailable(format!(
-                "source {source} has nothing good to offer yet, so nobody knows whether {registry} is in it; \
-                 /statusz says why"
+        let (_, source) = self.broken.iter().find(is_broken)?;
+        Some(unavailable(format!(
+            "the entry for {registry} in source {source} cannot be used; /statusz says why"
+        )))
+    }
+
+    /// Why nobody knows whether there is an entry.
+    fn doubt(&self, query: &Query) -> Option<String> {
+        match self.silent.first() {
+            None if self.complete => None,
+            None => Some("no source has been read yet".to_owned()),
+            Some(source) => Some(format!(
+                "source {source} has nothing good to offer yet, so nobody knows whether {} is in it; /statusz says why",
+                query.registry()
             )),
-        };
-        if self.complete {
-            Found::Final(answer)
-        } else {
-            Found::SoFar(answer)
         }
     }
 }
 
-impl Credentials for Known {
-    fn of(&self, place: &Query) -> Option<Credential> {
-        self.directory.find(place).map(Entry::credential)
-    }
+fn unavailable(message: String) -> Answer {
+    Answer::Unavailable { message }
 }

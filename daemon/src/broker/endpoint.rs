@@ -44,7 +44,7 @@ async fn respond(broker: &Broker, request: Request<Incoming>, peer: Peer) -> Res
     let route = (request.method().clone(), request.uri().path().to_owned());
     match (route.0, route.1.as_str()) {
         (Method::POST, wire::CREDENTIAL) => match body(request).await {
-            Ok(request) => answered(&broker.answer(&request).await),
+            Ok(request) => answered(&broker.answer(&request, peer.into()).await),
             Err(refused) => refused,
         },
         (Method::POST, wire::STORE) => match body(request).await {

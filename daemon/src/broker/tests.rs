@@ -26,11 +26,15 @@ fn broker(sources: &[(&str, Option<&str>)]) -> Broker {
     broker
 }
 
+/// Sources that are named `NAMESPACE/NAME` are for the pods of that namespace.
 fn wish(sources: &[(&str, Option<&str>)]) -> Wish {
     let observations: Vec<_> = sources
         .iter()
         .map(|(source, text)| Observation {
             source: (*source).into(),
+            namespace: source
+                .split_once('/')
+                .map(|(namespace, _)| namespace.into()),
             items: text.map(|text| vec![item(source, text)]),
             trouble: None,
         })
@@ -58,7 +62,9 @@ fn item(id: &str, text: &str) -> Item {
 
 async fn ask(broker: &Broker, server: &str) -> Answer {
     let server = server.to_owned();
-    broker.answer(&Request::Docker { server }).await
+    broker
+        .answer(&Request::Docker { server }, Asker::Root)
+        .await
 }
 
 fn message(answer: Answer) -> String {
@@ -93,7 +99,10 @@ async fn entries_are_found_and_what_no_source_has_is_not_ours() {
         service_account_token: None,
         service_account_annotations: Default::default(),
     };
-    assert!(matches!(broker.answer(&image).await, Answer::Found { .. }));
+    assert!(matches!(
+        broker.answer(&image, Asker::Root).await,
+        Answer::Found { .. }
+    ));
     assert_eq!(
         broker.registries(),
         [("a.example", "user"), ("c.example", "<token>")]
@@ -186,4 +195,82 @@ fn login_tools_are_told_what_the_policy_says() {
         panic!("not refused");
     };
     assert!(message.contains("a.example"), "{message}");
+}
+
+/// What kubelet asks for a pod of the namespace.
+fn of_pod(namespace: &str, image: &str) -> Request {
+    let claims = serde_json::json!({
+        "sub": format!("system:serviceaccount:{namespace}:default"),
+        "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": "default", "uid": "u"}},
+    });
+    let claims = base64::Engine::encode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        claims.to_string(),
+    );
+    Request::Kubelet {
+        image: image.to_owned(),
+        service_account_token: Some(Secret::new(format!("e30.{claims}.c2ln"))),
+        service_account_annotations: Default::default(),
+    }
+}
+
+async fn user(broker: &Broker, request: Request, asker: Asker) -> String {
+    match broker.answer(&request, asker).await {
+        Answer::Found { username, .. } => username,
+        Answer::NotOurs => "nobody".to_owned(),
+        Answer::Unavailable { message } => message,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_a_namespaces_own_is_for_its_pods_alone() {
+    const TEAM: &str = r#"{"auths":{"a.example":{"auth":"dGVhbTpwYXNz"},"own.example":{"auth":"dGVhbTpwYXNz"},"c.example":{"auth":"bar"}}}"#;
+    let broker = broker(&[("global", Some(ONE)), ("team/pull", Some(TEAM))]);
+    let root = Asker::Root;
+    // The namespace's own comes first, and the rest of the node's is still there.
+    assert_eq!(
+        user(&broker, of_pod("team", "a.example/x"), root).await,
+        "team"
+    );
+    assert_eq!(
+        user(&broker, of_pod("team", "own.example/x"), root).await,
+        "team"
+    );
+    // A broken entry of its own is not replaced by the node's.
+    let words = user(&broker, of_pod("team", "c.example/x"), root).await;
+    assert!(words.contains("team/pull"), "{words}");
+    for namespace in ["other", "team2", ""] {
+        let pod = |image| of_pod(namespace, image);
+        assert_eq!(user(&broker, pod("a.example/x"), root).await, "user");
+        assert_eq!(user(&broker, pod("own.example/x"), root).await, "nobody");
+    }
+    // Who is not root could have made the token up; docker's clients show none.
+    assert_eq!(
+        user(&broker, of_pod("team", "own.example/x"), Asker::Other).await,
+        "nobody"
+    );
+    let server = "own.example".to_owned();
+    assert_eq!(
+        user(&broker, Request::Docker { server }, root).await,
+        "nobody"
+    );
+    assert!(!broker.registries().contains_key("own.example"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_cannot_be_read_holds_up_its_own_pods_alone() {
+    let broker = broker(&[("global", Some(ONE)), ("team/pull", None)]);
+    let root = Asker::Root;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(
+        user(&broker, of_pod("other", "a.example/x"), root).await,
+        "user"
+    );
+    assert_eq!(
+        user(&broker, of_pod("other", "z.example/x"), root).await,
+        "nobody"
+    );
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let words = user(&broker, of_pod("team", "a.example/x"), root).await;
+    assert!(words.contains("team/pull"), "{words}");
 }

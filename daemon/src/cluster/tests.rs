@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::*;
 use crate::{
-    config::{Origin, SourceSettings},
+    config::{Origin, SourceScope, SourceSettings},
     source::{self, Context, Resync},
 };
 
@@ -104,6 +104,7 @@ fn watched(
         &[SourceSettings {
             name: "global".into(),
             origin,
+            scope: SourceScope::Node,
         }],
         &context,
     );

@@ -48,6 +48,7 @@ pub(crate) struct Source {
     pub(crate) namespace: Text,
     pub(crate) key: Text,
     pub(crate) shape: Text,
+    pub(crate) scope: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

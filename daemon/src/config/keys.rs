@@ -7,7 +7,8 @@ use clap::{ValueEnum, builder::PossibleValue};
 
 use super::delegation::{GrantWord, Scheme};
 use super::settings::{
-    BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, StorePolicy, TargetKind,
+    BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, SourceScope, StorePolicy,
+    TargetKind,
 };
 
 /// One setting.
@@ -154,6 +155,14 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Word(words::<ShapeWord>),
         default: Fallback::Unset("detected from the content"),
         meaning: "What the file contains. Only with `file`.",
+    },
+    Key {
+        path: "source.scope",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<SourceScope>),
+        default: Fallback::Toml("\"node\""),
+        meaning: "Whose pulls the credentials are for. `namespace` only with `secret` or `label_selector`.",
     },
     Key {
         path: "target",

@@ -63,6 +63,7 @@ pub(crate) struct Source {
     pub(crate) namespace: Text,
     pub(crate) key: Text,
     pub(crate) shape: Text,
+    pub(crate) scope: Text,
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +204,7 @@ impl Source {
             namespace: placed(file.namespace, origin),
             key: placed(file.key, origin),
             shape: placed(file.shape, origin),
+            scope: placed(file.scope, origin),
         };
         if source.name.is_none() {
             source.name = source.default_name();

@@ -78,6 +78,7 @@ fn sections(merged: &Merged) -> Vec<Section> {
                 line("namespace", &source.namespace),
                 line("key", &source.key),
                 line("shape", &source.shape),
+                line("scope", &source.scope),
             ],
         )
     }));

@@ -7,7 +7,7 @@ use super::{
     merge::{Merged, Placed, Source, Target},
     settings::{
         AdminSettings, BrokerSettings, KubernetesSettings, LogSettings, MergePolicy, Origin,
-        Settings, ShapeWord, SourceSettings, TargetSettings, ValidationSettings,
+        Settings, ShapeWord, SourceScope, SourceSettings, TargetSettings, ValidationSettings,
     },
     syntax,
 };
@@ -192,9 +192,19 @@ impl Resolver {
         }
         let name = self.source_name(source, place);
         let origin = self.origin(source, place);
+        let scope = match &source.scope {
+            None => SourceScope::default(),
+            scope => self.optional("source.scope", scope, syntax::word)?,
+        };
+        let namespaced = source.secret.is_some() || source.label_selector.is_some();
+        if let (Some(written), SourceScope::Namespace, false) = (&source.scope, scope, namespaced) {
+            let why = "can be `namespace` only with `secret` or `label_selector`".to_owned();
+            self.bad("source.scope", &written.place, why);
+        }
         Some(SourceSettings {
             name: name?,
             origin: origin?,
+            scope,
         })
     }
 

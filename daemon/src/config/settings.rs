@@ -41,6 +41,31 @@ pub struct SourceSettings {
     pub name: String,
     /// Where to look.
     pub origin: Origin,
+    /// Whose pulls its credentials are for.
+    pub scope: SourceScope,
+}
+
+/// Whose pulls a source's credentials are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SourceScope {
+    /// every workload of the node
+    #[default]
+    Node,
+    /// pods of the Secret's own namespace, answered through kubelet's provider; no file holds them
+    Namespace,
+}
+
+impl SourceSettings {
+    /// The namespace whose pods alone get the source's credentials.
+    pub fn pods_of(&self) -> Option<&str> {
+        match (&self.origin, self.scope) {
+            (
+                Origin::Secret { namespace, .. } | Origin::Selector { namespace, .. },
+                SourceScope::Namespace,
+            ) => Some(namespace),
+            _ => None,
+        }
+    }
 }
 
 /// Where a source looks.

@@ -116,6 +116,7 @@ fn nothing_at_all_is_a_configuration() {
                 name: "pull-secret".to_owned(),
                 key: None,
             },
+            scope: SourceScope::Node,
         }],
         targets: vec![TargetSettings {
             kind: TargetKind::Kubelet,

@@ -31,6 +31,7 @@ fn item(id: &str, content: Result<&str, SourceError>) -> Item {
 fn observed(items: Option<Vec<Item>>) -> [Observation; 1] {
     [Observation {
         source: "global".into(),
+        namespace: None,
         items,
         trouble: None,
     }]

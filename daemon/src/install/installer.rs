@@ -204,7 +204,7 @@ impl Installer {
             self.record.keep(&plan.ledger)?;
         }
         self.applied = Some(wish.generation);
-        let complete = wish.items.iter().all(|item| item.good.is_some());
+        let complete = wish.items_for(None).all(|item| item.good.is_some());
         self.status.state = if right && (plan.managed > 0 || (complete && current.is_some())) {
             // Also when all entries are kept from an earlier run: they serve the node.
             TargetState::InSync

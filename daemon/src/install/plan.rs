@@ -96,7 +96,11 @@ fn verbatim(wish: &Wish, disk: Option<&[u8]>, ledger: &Ledger) -> Plan {
         findings: Vec::new(),
         managed: 0,
     };
-    let Some(good) = wish.items.first().and_then(|item| item.good.as_ref()) else {
+    let Some(good) = wish
+        .items_for(None)
+        .next()
+        .and_then(|item| item.good.as_ref())
+    else {
         return plan;
     };
     plan.managed = good.document.entries().len();

@@ -40,7 +40,7 @@ pub struct Context {
 pub fn spawn(settings: &[SourceSettings], context: &Context) -> watch::Receiver<Vec<Observation>> {
     let none_yet = settings
         .iter()
-        .map(|source| Observation::none_yet(&source.name))
+        .map(|source| Observation::none_yet(&source.name, source.pods_of()))
         .collect();
     let (all, joined) = watch::channel(none_yet);
     let all = Arc::new(all);

@@ -16,6 +16,8 @@ use super::SourceError;
 pub struct Observation {
     /// [`SourceSettings::name`](crate::config::SourceSettings::name).
     pub source: Arc<str>,
+    /// The namespace whose pods alone may have what is in it; `None` for every workload of the node.
+    pub namespace: Option<Arc<str>>,
     /// What the source consists of; `None` until its first answer. A selector gives any number,
     /// sorted by namespace and name, every other source exactly one.
     pub items: Option<Vec<Item>>,
@@ -25,9 +27,10 @@ pub struct Observation {
 
 impl Observation {
     /// A source that has not answered yet.
-    pub(super) fn none_yet(source: &str) -> Self {
+    pub(super) fn none_yet(source: &str, namespace: Option<&str>) -> Self {
         Self {
             source: source.into(),
+            namespace: namespace.map(Into::into),
             items: None,
             trouble: None,
         }

@@ -67,7 +67,7 @@ impl Place {
         follow: impl FnOnce(Slot, Context) -> BoxFuture<'static, ()>,
     ) -> Source {
         let context = context();
-        let (all, observed) = watch::channel(vec![Observation::none_yet("global")]);
+        let (all, observed) = watch::channel(vec![Observation::none_yet("global", None)]);
         context.tasks.spawn(follow(Slot::of(all), context.clone()));
 
         let (record, history) = watch::channel(Vec::new());

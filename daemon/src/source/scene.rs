@@ -14,7 +14,7 @@ use tower_test::mock::{self, Handle, SendResponse};
 
 use crate::{
     cluster::Cluster,
-    config::{Origin, SourceSettings},
+    config::{Origin, SourceScope, SourceSettings},
     source::{self, Context, Observation, Resync, SourceError},
 };
 
@@ -60,6 +60,7 @@ impl Scene {
         let settings = [SourceSettings {
             name: "global".into(),
             origin,
+            scope: SourceScope::Node,
         }];
         let observed = source::spawn(&settings, &context);
         Self {

@@ -45,6 +45,7 @@ fn wish() -> Wish {
     });
     gate.pass(&[Observation {
         source: "global".into(),
+        namespace: None,
         items: Some(vec![item]),
         trouble: None,
     }])

@@ -186,7 +186,7 @@ mod news {
     }
 
     fn follower(now: Instant) -> Follower<Never> {
-        let (all, _) = watch::channel(vec![Observation::none_yet("global")]);
+        let (all, _) = watch::channel(vec![Observation::none_yet("global", None)]);
         let slot = Slot::of(all);
         let bell = Arc::new(Bell::default());
         Follower {

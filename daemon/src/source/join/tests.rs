@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{config::KubernetesSettings, source::SourceError};
+use crate::{
+    config::{KubernetesSettings, SourceScope},
+    source::SourceError,
+};
 
 fn context() -> Context {
     let kubernetes = KubernetesSettings {
@@ -23,7 +26,10 @@ fn context() -> Context {
 
 #[test]
 fn a_slot_wakes_only_with_something_new() {
-    let none_yet = vec![Observation::none_yet("a"), Observation::none_yet("b")];
+    let none_yet = vec![
+        Observation::none_yet("a", None),
+        Observation::none_yet("b", None),
+    ];
     let (all, mut joined) = watch::channel(none_yet);
     let slot = Slot {
         index: 1,
@@ -38,7 +44,7 @@ fn a_slot_wakes_only_with_something_new() {
     observation.trouble = Some(SourceError::Unreachable { detail: "x".into() });
     slot.publish(&observation);
     assert_eq!(joined.borrow_and_update()[1], observation);
-    assert_eq!(joined.borrow()[0], Observation::none_yet("a"));
+    assert_eq!(joined.borrow()[0], Observation::none_yet("a", None));
 
     slot.publish(&observation);
     assert!(!joined.has_changed().unwrap());
@@ -55,6 +61,7 @@ async fn sources_are_in_the_order_of_the_settings_and_do_not_wait_for_each_other
                 name: "n".into(),
                 key: None,
             },
+            scope: SourceScope::Node,
         },
         SourceSettings {
             name: "file".into(),
@@ -62,6 +69,7 @@ async fn sources_are_in_the_order_of_the_settings_and_do_not_wait_for_each_other
                 path: directory.path().join("absent"),
                 shape: None,
             },
+            scope: SourceScope::Node,
         },
     ];
     let context = context();
