@@ -9,6 +9,7 @@ mod document;
 mod figures;
 mod helper;
 mod kills;
+mod rotation;
 
 use anyhow::Result;
 
@@ -23,5 +24,6 @@ fn main() -> Result<()> {
         .build()?;
     runtime.block_on(helper::measure(&mut figures))?;
     runtime.block_on(agent::measure(&mut figures))?;
+    runtime.block_on(rotation::measure(&mut figures))?;
     figures.write()
 }

@@ -24,9 +24,22 @@ impl KubeletProvider {
     /// # Errors
     /// When the helper is not built or the folder cannot be made.
     pub fn new(hosts: &[&str], socket: &Path, audience: Option<&str>) -> Result<Self> {
+        Self::executing(helper()?.path(), hosts, socket, audience)
+    }
+
+    /// [`KubeletProvider::new`] with a helper of another build.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn executing(
+        program: &Path,
+        hosts: &[&str],
+        socket: &Path,
+        audience: Option<&str>,
+    ) -> Result<Self> {
         let folder = Scratch::new("provider")?;
         std::fs::create_dir(folder.join("bin"))?;
-        std::os::unix::fs::symlink(helper()?.path(), folder.join("bin").join(NAME))?;
+        std::os::unix::fs::symlink(program, folder.join("bin").join(NAME))?;
         let mut provider = json!({
             "name": NAME,
             "apiVersion": "credentialprovider.kubelet.k8s.io/v1",

@@ -161,6 +161,7 @@ impl Resolver {
         let key = "delegation.registries";
         if written.registries.is_none() {
             self.missing(key, place);
+            return None;
         }
         let registries = self.each(key, &written.registries, syntax::registry_pattern)?;
         let Some(first) = registries.first() else {
@@ -172,7 +173,7 @@ impl Resolver {
                 first
                     .registry()
                     .replace([':', '*'], "-")
-                    .trim_matches('-')
+                    .trim_matches(['-', '.'])
                     .to_owned(),
             ),
             name => self.optional("delegation.name", name, syntax::source_name),
@@ -278,6 +279,7 @@ impl Resolver {
         let key = "delegation.realms";
         if written.realms.is_none() {
             self.missing(key, place);
+            return None;
         }
         let realms = self.each(key, &written.realms, syntax::safe_origin)?;
         if realms.is_empty() {
@@ -355,3 +357,6 @@ fn audience(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

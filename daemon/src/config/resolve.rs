@@ -335,8 +335,13 @@ impl Resolver {
     }
 
     fn check_verbatim(&mut self, merged: &Merged, settings: &Settings) {
-        let several = settings.sources.first().map(|source| &source.origin);
-        if !matches!(several, Some(Origin::Selector { .. })) {
+        // What is a namespace's own is in no file.
+        let mut sources = settings.sources.iter();
+        let first = sources.find(|source| source.pods_of().is_none());
+        if !matches!(
+            first.map(|source| &source.origin),
+            Some(Origin::Selector { .. })
+        ) {
             return;
         }
         for (target, written) in settings.targets.iter().zip(&merged.targets) {
@@ -444,4 +449,4 @@ impl Resolver {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,6 @@
 use super::super::tests::load_text;
 
-fn problems(text: &str) -> Vec<String> {
+pub(crate) fn problems(text: &str) -> Vec<String> {
     let error = load_text(text).unwrap_err();
     let of_line = |problem: &super::Problem| {
         let text = problem.to_string();
@@ -83,6 +83,12 @@ fn a_source_has_one_origin_and_what_fits_it() {
         problems("[[source]]\nvolume = '/c'\nshape = 'dockercfg'"),
         ["3: `source.shape` can only be used with `file`"]
     );
+    let project = "[[source]]\nfile = '/c'\nscope = 'namespace'";
+    assert_eq!(
+        problems(project),
+        ["3: `source.scope` can be `namespace` only with `secret` or `label_selector`"]
+    );
+    assert!(load_text(&project.replace("file = '/c'", "secret = 'team/pull'")).is_ok());
     assert_eq!(
         problems("[[source]]\nlabel_selector = 'a=b'"),
         ["1: `source.namespace` is missing"]
@@ -144,4 +150,8 @@ fn verbatim_needs_one_document() {
     assert!(
         load_text(&text.replace("label_selector = 'a'\nnamespace = 'n'", "file = '/x'")).is_ok()
     );
+    // What is a project's own is not what files are made of.
+    let project = "[[source]]\nlabel_selector = 'a'\nnamespace = 'n'\nscope = 'namespace'\n";
+    let text = text.replace("label_selector = 'a'\nnamespace = 'n'", "file = '/x'");
+    assert!(load_text(&format!("{project}{text}")).is_ok());
 }
