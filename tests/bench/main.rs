@@ -1,4 +1,4 @@
-//! `make bench`: the figures of the product, measured on this machine in one run.
+//! `make bench`: the figures of the product, measured on this machine in one run; `tests/bench/run PART` for one part.
 #![allow(
     clippy::print_stdout,
     reason = "printing the figures is what it is for"
@@ -16,14 +16,26 @@ use anyhow::Result;
 use crate::figures::Figures;
 
 fn main() -> Result<()> {
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut figures = Figures::default();
-    document::measure(&mut figures);
-    kills::measure(&mut figures)?;
+    if wanted("document") {
+        document::measure(&mut figures);
+    }
+    if wanted("kills") {
+        kills::measure(&mut figures)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(helper::measure(&mut figures))?;
-    runtime.block_on(agent::measure(&mut figures))?;
-    runtime.block_on(rotation::measure(&mut figures))?;
+    if wanted("helper") {
+        runtime.block_on(helper::measure(&mut figures))?;
+    }
+    if wanted("agent") {
+        runtime.block_on(agent::measure(&mut figures))?;
+    }
+    if wanted("rotation") {
+        runtime.block_on(rotation::measure(&mut figures))?;
+    }
     figures.write()
 }
