@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pullkeeper_core::authfile::{Credential, Entry, Key, Wanted};
+use pullkeeper_core::authfile::{Credential, Key, Wanted};
 use pullkeeper_core::directory::Directory;
 use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::Answer;
@@ -113,19 +113,15 @@ impl Credentials for Offer<'_> {
     }
 
     fn of(&self, place: &Query) -> Option<Credential> {
-        if let Some((_, own)) = self.own {
-            if let Some(entry) = own.directory.find(place) {
+        for view in self.views() {
+            if let Some(entry) = view.directory.find(place) {
                 return Some(entry.credential());
             }
-            if own
-                .answer(place)
-                .or_else(|| own.doubt(place).map(unavailable))
-                .is_some()
-            {
+            if view.answer(place).is_some() || view.doubt(place).is_some() {
                 return None;
             }
         }
-        self.node.directory.find(place).map(Entry::credential)
+        None
     }
 }
 
