@@ -16,23 +16,6 @@ use support::registry::Registry;
 
 const APP: &str = "team/app:1";
 
-/// A site whose agent answers helpers, with these delegations and this pull secret.
-fn site(name: &str, secret: &str, delegations: &str) -> Result<Site> {
-    let site = Site::new(name)?;
-    let source = site.write("source.json", secret)?;
-    let (target, socket) = (site.join("auth.json"), site.join("broker.sock"));
-    site.configure(
-        "",
-        &format!(
-            "[[source]]\nname = \"global\"\nfile = {source:?}\n\
-             [[target]]\nkind = \"containers\"\npath = {target:?}\n\
-             [broker]\nlisten = \"unix:{}\"\n{delegations}\n",
-            socket.display()
-        ),
-    )?;
-    Ok(site)
-}
-
 /// What an administrator writes for the documentation's procedure; `registry_scheme` only because this registry has
 /// no TLS.
 fn delegation(registry: &Registry, realm: &str) -> String {

@@ -12,28 +12,18 @@ use support::scripted::{Say, Scripted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use crate::helper_protocols::{NOT_FOUND, body, docker};
+use crate::helper_protocols::{self, NOT_FOUND, body, docker};
 
 const REGISTRY: &str = "r.example";
 
 /// A site whose registry's tokens come from a token endpoint, by client credentials.
 fn site(name: &str, sso: &Scripted, client: &Credential) -> Result<Site> {
-    let site = Site::new(name)?;
     let place = sso.authority();
-    let source = site.write("source.json", body(&[(place.as_str(), client)]))?;
-    let (target, socket) = (site.join("auth.json"), site.join("broker.sock"));
-    site.configure(
-        "",
-        &format!(
-            "[[source]]\nname = \"global\"\nfile = {source:?}\n\
-             [[target]]\nkind = \"containers\"\npath = {target:?}\n\
-             [broker]\nlisten = \"unix:{}\"\n\
-             [[delegation]]\nname = \"sso\"\nregistries = [\"{REGISTRY}\"]\ngrant = \"client-credentials\"\n\
-             token_endpoint = \"http://{place}/token\"\nusername = \"robot\"\n",
-            socket.display()
-        ),
-    )?;
-    Ok(site)
+    let delegation = format!(
+        "[[delegation]]\nname = \"sso\"\nregistries = [\"{REGISTRY}\"]\ngrant = \"client-credentials\"\n\
+         token_endpoint = \"http://{place}/token\"\nusername = \"robot\"\n"
+    );
+    helper_protocols::site(name, &body(&[(place.as_str(), client)]), &delegation)
 }
 
 fn token(token: &str, life: u32) -> Say {

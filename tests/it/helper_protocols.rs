@@ -17,7 +17,7 @@ use support::product::helper;
 const RUN: Duration = Duration::from_secs(40);
 pub(crate) const NOT_FOUND: &str = "credentials not found in native keychain\n";
 
-/// A site with a broker, whose source is `source.json`.
+/// A site with a broker, whose source is `source.json`; `broker` is what follows in the configuration.
 pub(crate) fn site(name: &str, body: &str, broker: &str) -> Result<Site> {
     let site = Site::new(name)?;
     let source = site.write("source.json", body)?;

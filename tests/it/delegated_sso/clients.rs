@@ -9,7 +9,8 @@ use support::keycloak::Keycloak;
 use support::process::Output;
 use support::{eventually, patience};
 
-use super::{APP, delegation, helper_folder, site, two_secrets};
+use super::{APP, delegation, helper_folder, two_secrets};
+use crate::helper_protocols::site;
 use crate::registry_harness::single_sign_on::guarded_by;
 use support::agent::Site;
 

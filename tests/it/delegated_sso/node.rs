@@ -11,8 +11,8 @@ use support::node::{Image, NodePlan, PodSpec};
 use support::provider::KubeletProvider;
 use support::registry::Registry;
 
-use super::{APP, delegation, site, two_secrets};
-use crate::helper_protocols::{docker, knows};
+use super::{APP, delegation, two_secrets};
+use crate::helper_protocols::{docker, knows, site};
 use crate::registry_harness::single_sign_on::guarded_by;
 
 #[tokio::test]

@@ -13,11 +13,12 @@ use support::registry::Registry;
 use support::token_service::TokenService;
 
 use super::APP;
+use crate::helper_protocols::site;
 use crate::node_harness::allow_audience;
 
 /// An agent that knows no secret at all, and answers by this delegation.
 fn secretless(name: &str, delegation: &str) -> Result<Site> {
-    let site = super::site(name, "{\"auths\":{}}", delegation)?;
+    let site = site(name, "{\"auths\":{}}", delegation)?;
     std::fs::remove_file(site.join("source.json"))?;
     Ok(site)
 }
@@ -198,7 +199,7 @@ async fn an_account_is_a_user_of_the_single_sign_on() -> Result<()> {
     publish(&realm, &registry, "team/app").await?;
 
     let sso = keycloak.url().trim_start_matches("http://");
-    let site = super::site(
+    let site = site(
         "jwt-bearer",
         &config_json([(sso, &node_client)]),
         &format!(
