@@ -10,6 +10,7 @@ mod assertion;
 mod cache;
 mod discovery;
 mod grant;
+mod slot;
 mod steps;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -199,7 +200,10 @@ impl Delegation {
             }
             Grant::ClientCredentials { endpoint } => {
                 let client = self.credential(endpoint.service.origin().authority(), credentials)?;
-                let exchange = self.counted(self.access_token(endpoint, Proof::Client(&client)));
+                let exchange = async || {
+                    self.counted(self.access_token(endpoint, Proof::Client(&client)))
+                        .await
+                };
                 let key = (registry, Identity::holding(credentials));
                 self.cache
                     .get(key, std::slice::from_ref(&client), exchange)
@@ -215,7 +219,7 @@ impl Delegation {
                 };
                 let with = realms.iter().flat_map(|realm| find(realm.authority()));
                 let with: Vec<_> = with.collect();
-                let exchange = self.counted(token.exchange(&find));
+                let exchange = async || self.counted(token.exchange(&find)).await;
                 let key = (registry.clone(), Identity::holding(credentials));
                 self.cache.get(key, &with, exchange).await
             }
@@ -230,7 +234,7 @@ impl Delegation {
         asserted: &Asserted<'_>,
         proof: Proof<'_>,
     ) -> Result<Obtained, Failure> {
-        let exchange = async {
+        let exchange = async || {
             let mut obtained = self.counted(self.access_token(endpoint, proof)).await?;
             // Who loses the account loses the token soon after (S6).
             obtained.life = obtained.life.min(asserted.life);
@@ -238,7 +242,7 @@ impl Delegation {
         };
         match &asserted.account {
             // Without a complete identity nothing can be kept apart, so nothing is kept (S5).
-            None => exchange.await,
+            None => Box::pin(exchange()).await,
             Some(account) => {
                 let key = (registry, Identity::Account(account.clone()));
                 self.cache.get(key, proof.client(), exchange).await

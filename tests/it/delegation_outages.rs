@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use pullkeeper_core::wire::{self, Answer, Request};
+use pullkeeper_core::wire::{self, Answer, Request, Secret};
 use serde_json::Value;
 use support::agent::{Agent, Site};
 use support::eventually;
-use support::fixture::Credential;
+use support::fixture::{Credential, workload_token};
 use support::scripted::{Say, Scripted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -36,9 +36,13 @@ async fn ask(site: &Site) -> Result<Answer> {
     let request = Request::Docker {
         server: REGISTRY.to_owned(),
     };
+    answer(site, &request).await
+}
+
+async fn answer(site: &Site, request: &Request) -> Result<Answer> {
     let mut stream = UnixStream::connect(site.join("broker.sock")).await?;
     stream
-        .write_all(&wire::http_request(wire::CREDENTIAL, Some(&request)))
+        .write_all(&wire::http_request(wire::CREDENTIAL, Some(request)))
         .await?;
     let mut response = Vec::new();
     stream.read_to_end(&mut response).await?;
@@ -136,6 +140,47 @@ async fn a_thousand_at_once_are_one_exchange() -> Result<()> {
     }
     assert_eq!(sso.heard().len(), 1);
     assert_eq!(exchanges(&agent, "obtained").await?, 1.0);
+    agent.stop().await?;
+    Ok(())
+}
+
+/// An issuer that is down is asked once for all accounts, and each of them hears why it gets nothing.
+#[tokio::test]
+async fn accounts_share_what_the_issuer_fails_to_say() -> Result<()> {
+    let sso = Scripted::start(Say::response("503 Down", "", ""))?;
+    let issuer = format!("http://{}", sso.authority());
+    let delegation = format!(
+        "[[delegation]]\nname = \"sso\"\nregistries = [\"{REGISTRY}\"]\ngrant = \"client-assertion\"\n\
+         issuer = \"{issuer}\"\naudience = \"{issuer}\"\n"
+    );
+    let site = helper_protocols::site("issuer-down", &body(&[]), &delegation)?;
+    let agent = site.start().await?;
+    let asking = (0..100).map(|number| {
+        let token = workload_token("team", &format!("account-{number}"), &issuer);
+        let request = Request::Kubelet {
+            image: format!("{REGISTRY}/app"),
+            service_account_token: Some(Secret::new(token)),
+            service_account_annotations: Default::default(),
+        };
+        let site = &site;
+        async move { answer(site, &request).await }
+    });
+    let begun = tokio::time::Instant::now();
+    for answer in futures_util::future::join_all(asking).await {
+        let Answer::Unavailable { message } = answer? else {
+            anyhow::bail!("something was handed out");
+        };
+        ensure!(message.contains("status 503"), "{message}");
+    }
+    // The first pause is one second; nobody is asked again before it ends.
+    let most = 1 + begun.elapsed().as_secs() as usize;
+    let heard = sso.heard();
+    ensure!(
+        (1..=most).contains(&heard.len()),
+        "{} requests",
+        heard.len()
+    );
+    ensure!(heard[0].starts_with("GET /.well-known/openid-configuration "));
     agent.stop().await?;
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 /// Every fixture's password begins with this, so that one search finds any of them.
@@ -46,6 +47,21 @@ impl Default for Credential {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A service account's token as kubelet passes it on, good for an hour, signed by nobody.
+pub fn workload_token(namespace: &str, account: &str, audience: &str) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let exp = since.unwrap_or_default().as_secs() + 3600;
+    let claims = json!({
+        "iss": "https://cluster.example", "sub": format!("system:serviceaccount:{namespace}:{account}"),
+        "aud": [audience], "exp": exp, "kubernetes.io": {
+            "namespace": namespace, "serviceaccount": { "name": account, "uid": format!("uid-of-{account}") },
+        },
+    });
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    // The signature is what makes a token a secret.
+    format!("e30.{claims}.{}", Credential::new().password)
 }
 
 /// A config.json with these entries.

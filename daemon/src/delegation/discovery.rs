@@ -5,11 +5,10 @@ use std::time::Duration;
 use hyper::StatusCode;
 use pullkeeper_core::origin::Url;
 use serde::Deserialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::Failure;
 use super::grant::{get, object, send, unexpected};
+use super::slot::Slot;
 use crate::config::TokenService;
 use crate::outbound::Outbound;
 
@@ -18,10 +17,10 @@ const FRESH: Duration = Duration::from_secs(3600);
 
 /// What one delegation's issuer has said.
 #[derive(Debug, Default)]
-pub(super) struct Discovery(Mutex<Option<(Url, Instant)>>);
+pub(super) struct Discovery(Slot<Url>);
 
 impl Discovery {
-    /// The token endpoint, asked for at most once an hour; a failure is not kept.
+    /// The token endpoint, asked for about once an hour; after a failure nobody is asked for a while.
     pub(super) async fn token_endpoint(
         &self,
         outbound: &Outbound,
@@ -31,15 +30,8 @@ impl Discovery {
             TokenService::Endpoint(url) => return Ok(url.clone()),
             TokenService::Issuer(url) => url,
         };
-        let mut known = self.0.lock().await;
-        match &*known {
-            Some((url, since)) if since.elapsed() < FRESH => Ok(url.clone()),
-            _ => {
-                let url = ask(outbound, issuer).await?;
-                *known = Some((url.clone(), Instant::now()));
-                Ok(url)
-            }
-        }
+        let said = async || Ok((FRESH, ask(outbound, issuer).await?));
+        self.0.get(&[], said).await
     }
 }
 
