@@ -16,9 +16,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use self::syntax::registry as parse_registry;
+pub(crate) use self::syntax::{registry as parse_registry, token_user as parse_token_user};
 pub use self::{
-    delegation::{DelegationSettings, Grant, TokenEndpoint, TokenService},
+    delegation::{
+        At, Body, Carrier, Client, DelegationSettings, Exchange, Expected, Grant, HandOut,
+        Parameters, Subject, TokenProtocol, TokenService, Username,
+    },
     error::{ConfigError, Place, Problem},
     overrides::{Environment, FlagValue},
     settings::{
@@ -39,6 +42,7 @@ mod report;
 mod resolve;
 mod settings;
 mod syntax;
+mod table;
 
 /// Where the configuration is looked for when nobody names a file.
 pub const DEFAULT_FILE: &str = "/etc/pullkeeper/config.toml";

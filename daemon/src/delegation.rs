@@ -6,12 +6,16 @@
 //!
 //! A delegation that fits answers alone: when it fails, nobody else's credential is handed out in its place.
 
-mod assertion;
 mod cache;
+mod credential;
 mod discovery;
-mod grant;
+mod message;
+mod registry_token;
 mod slot;
 mod steps;
+mod stored;
+mod subject;
+mod token_endpoint;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,12 +26,14 @@ use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::{Answer, Secret};
 use tokio::time::Instant;
 
-use self::assertion::Asserted;
 use self::cache::Cache;
 use self::discovery::Discovery;
-use self::grant::Proof;
+use self::registry_token::RegistryToken;
 pub use self::steps::steps;
-use crate::config::{DelegationSettings, Grant, TokenEndpoint};
+use self::stored::Stored;
+use self::subject::{Held, Holder};
+use self::token_endpoint::Granted;
+use crate::config::{DelegationSettings, Exchange, Grant, Subject};
 use crate::outbound::{Outbound, SetupError};
 use crate::status::Board;
 
@@ -179,43 +185,29 @@ impl Delegation {
     ) -> Result<Obtained, Failure> {
         let registry = query.registry();
         match &self.settings.grant {
-            Grant::PassThrough { audience, username } => {
-                let asserted = assertion::check(token, audience)?;
+            Grant::PassThrough { subject, username } => {
+                let held = hold(subject, token).await?;
                 Ok(Obtained {
                     username: username.clone(),
-                    secret: asserted.token.clone(),
+                    secret: held.token,
                     life: Duration::ZERO,
                 })
             }
-            Grant::ClientAssertion { endpoint, audience } => {
-                let asserted = assertion::check(token, audience)?;
-                let proof = Proof::Assertion(asserted.token);
-                self.for_account(registry, endpoint, &asserted, proof).await
+            Grant::Exchange(exchange) => {
+                Box::pin(self.exchange(registry, exchange, token, credentials)).await
             }
-            Grant::JwtBearer { endpoint, audience } => {
-                let asserted = assertion::check(token, audience)?;
-                let client = self.credential(endpoint.service.origin().authority(), credentials)?;
-                let proof = Proof::Grant(&client, asserted.token);
-                self.for_account(registry, endpoint, &asserted, proof).await
-            }
-            Grant::ClientCredentials { endpoint } => {
-                let client = self.credential(endpoint.service.origin().authority(), credentials)?;
-                let exchange = async || {
-                    self.counted(self.access_token(endpoint, Proof::Client(&client)))
-                        .await
-                };
-                let key = (registry, Identity::holding(credentials));
-                self.cache
-                    .get(key, std::slice::from_ref(&client), exchange)
-                    .await
-            }
-            Grant::RegistryToken { realms, secure } => {
-                let find = |place| self.credential(place, credentials);
-                let token = grant::RegistryToken {
+            Grant::RegistryToken {
+                realms,
+                secure,
+                hand_out,
+            } => {
+                let find = |place: String| credential::find(&self.settings, &place, credentials);
+                let token = RegistryToken {
                     outbound: &self.outbound,
                     registry: &registry,
                     secure: *secure,
                     realms,
+                    hand_out: *hand_out,
                 };
                 let with = realms.iter().flat_map(|realm| find(realm.authority()));
                 let with: Vec<_> = with.collect();
@@ -226,63 +218,98 @@ impl Delegation {
         }
     }
 
-    /// Obtains something for the token's account, and keeps it for that account alone.
-    async fn for_account(
+    /// Obtains a token, and keeps it for whom it was obtained.
+    async fn exchange(
         &self,
         registry: String,
-        endpoint: &TokenEndpoint,
-        asserted: &Asserted<'_>,
-        proof: Proof<'_>,
+        exchange: &Exchange,
+        token: Option<&Secret>,
+        credentials: &dyn Credentials,
     ) -> Result<Obtained, Failure> {
-        let exchange = async || {
-            let mut obtained = self.counted(self.access_token(endpoint, proof)).await?;
+        let held = match &exchange.subject {
+            None | Some(Subject::Stored { .. }) => None,
+            Some(subject) => Some(hold(subject, token).await?),
+        };
+        let authority = exchange.service.origin().authority();
+        let find = || credential::find(&self.settings, &authority, credentials);
+        let client = exchange.client.then(find).transpose()?;
+        let mut with: Vec<_> = client.iter().cloned().collect();
+        let identity = match held.as_ref().map(|held| &held.holder) {
+            None => Some(Identity::holding(credentials)),
+            Some(Holder::Node) => {
+                // Another token in the file may be another identity.
+                with.extend(
+                    held.iter()
+                        .map(|held| Credential::new(b"", held.token.expose().as_bytes())),
+                );
+                Some(Identity::holding(credentials))
+            }
+            Some(Holder::Account(account)) => Some(Identity::Account(account.clone())),
+            Some(Holder::Unknown) => None,
+        };
+        let obtain = async || {
+            let held = held.as_ref();
+            let asking = self.ask(exchange, held.map(|held| &held.token), client.as_ref());
+            let mut obtained = self.counted(asking).await?;
             // Who loses the account loses the token soon after (S6).
-            obtained.life = obtained.life.min(asserted.life);
+            obtained.life = obtained
+                .life
+                .min(held.map_or(Duration::MAX, |held| held.life));
             Ok(obtained)
         };
-        match &asserted.account {
+        match identity {
             // Without a complete identity nothing can be kept apart, so nothing is kept (S5).
-            None => Box::pin(exchange()).await,
-            Some(account) => {
-                let key = (registry, Identity::Account(account.clone()));
-                self.cache.get(key, proof.client(), exchange).await
-            }
+            None => obtain().await,
+            Some(identity) => self.cache.get((registry, identity), &with, obtain).await,
         }
     }
 
-    async fn access_token(
+    async fn ask(
         &self,
-        endpoint: &TokenEndpoint,
-        proof: Proof<'_>,
+        exchange: &Exchange,
+        token: Option<&Secret>,
+        client: Option<&Credential>,
     ) -> Result<Obtained, Failure> {
-        let place = self
+        let outbound = &self.outbound;
+        let url = self
             .discovery
-            .token_endpoint(&self.outbound, &endpoint.service);
-        grant::access_token(&self.outbound, endpoint, &place.await?, proof).await
-    }
-
-    /// The credential for the token service: the configured entry, or else that of its own host.
-    fn credential(
-        &self,
-        authority: String,
-        credentials: &dyn Credentials,
-    ) -> Result<Credential, Failure> {
-        let place = match &self.settings.credential {
-            Some(place) => place.clone(),
-            None => {
-                Query::of_server(&authority).map_err(|error| Failure::new(error.to_string()))?
-            }
+            .token_endpoint(outbound, &exchange.service)
+            .await?;
+        let Some(Subject::Stored { path }) = &exchange.subject else {
+            let granted = token_endpoint::ask(outbound, exchange, &url, token, client).await?;
+            return Ok(granted.obtained);
         };
-        let found = credentials
-            .of(&place)
-            .filter(|found| !found.username().is_empty());
-        found.ok_or_else(|| {
-            Failure::new(format!(
-                "there is no entry with user name and password for the token service {} in the pull secret; add one",
-                place.registry()
-            ))
-        })
+        let path = path.clone();
+        let stored = blocking(move || Stored::take(&path)).await?;
+        let token = Some(stored.token());
+        let Granted {
+            obtained,
+            successor,
+        } = token_endpoint::ask(outbound, exchange, &url, token, client).await?;
+        if let Some(successor) = successor {
+            blocking(move || stored.replace(&successor)).await?;
+        }
+        Ok(obtained)
     }
+}
+
+/// Takes the pod's token, or reads the node's.
+async fn hold(subject: &Subject, of_pod: Option<&Secret>) -> Result<Held, Failure> {
+    match subject {
+        Subject::Workload(_) => Held::new(subject, of_pod),
+        Subject::File { .. } | Subject::Stored { .. } => {
+            let subject = subject.clone();
+            blocking(move || Held::new(&subject, None)).await
+        }
+    }
+}
+
+/// Runs what waits for the file system.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.unwrap_or_else(|_| Err(Failure::new("the agent is ending")))
 }
 
 impl Identity {

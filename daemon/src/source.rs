@@ -15,6 +15,7 @@
 pub use error::SourceError;
 pub use join::{Context, Resync, spawn};
 pub use observation::{Item, Observation, Payload, Revision};
+pub(crate) use regular::read as read_regular;
 
 mod directory;
 mod error;

@@ -162,8 +162,26 @@ audience = "https://sso.invalid"
 
 [[delegation]]
 registries = ["zot.invalid:5000"]
-grant = "pass-through"
+preset = "zot"
 audience = "https://zot.invalid"
+
+[[delegation]]
+registries = ["artifactory.invalid"]
+preset = "artifactory"
+audience = "https://artifactory.invalid"
+parameters = { provider_name = "cluster" }
+
+[[delegation]]
+registries = ["renewed.invalid"]
+grant = "refresh-token"
+token_endpoint = "https://sso.invalid/token"
+token_file = "/var/lib/renewed"
+credential_file = "/etc/client.json"
+
+[[delegation]]
+registries = ["identity.invalid"]
+realms = ["https://sso.invalid"]
+hand_out = "identity-token"
 "#,
     )?;
     let config = config.to_str().unwrap();
@@ -180,7 +198,7 @@ audience = "https://zot.invalid"
         (
             "tokens.invalid/team/app",
             &[
-                "POST https://sso.invalid/token",
+                "POST a form to https://sso.invalid/token",
                 "scope=pull",
                 "entry for clients.invalid",
             ],
@@ -202,6 +220,30 @@ audience = "https://zot.invalid"
             ],
         ),
         ("zot.invalid:5000", &["as password of user jwt"]),
+        (
+            "artifactory.invalid",
+            &[
+                "POST a JSON object to https://artifactory.invalid/access/api/v1/oidc/token",
+                "provider_name=cluster",
+                "that token as subject_token",
+                "the user that it names as username",
+            ],
+        ),
+        (
+            "renewed.invalid",
+            &[
+                "read the refresh token in /var/lib/renewed",
+                "client ID and secret of the entry for sso.invalid in /etc/client.json",
+                "put it into /var/lib/renewed before anything else",
+            ],
+        ),
+        (
+            "identity.invalid",
+            &[
+                "POST the realm at https://sso.invalid with",
+                "as identity token",
+            ],
+        ),
         (
             "tokens.invalid/other",
             &["no delegation answers for tokens.invalid"],

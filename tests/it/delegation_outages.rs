@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use pullkeeper_core::wire::{self, Answer, Request, Secret};
+use pullkeeper_core::wire::{Answer, Request};
 use serde_json::Value;
 use support::agent::{Agent, Site};
 use support::eventually;
 use support::fixture::{Credential, workload_token};
 use support::scripted::{Say, Scripted};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 
-use crate::helper_protocols::{self, NOT_FOUND, body, docker};
+use crate::helper_protocols::{self, NOT_FOUND, body, docker, of_pod};
 
 const REGISTRY: &str = "r.example";
 
@@ -36,17 +34,7 @@ async fn ask(site: &Site) -> Result<Answer> {
     let request = Request::Docker {
         server: REGISTRY.to_owned(),
     };
-    answer(site, &request).await
-}
-
-async fn answer(site: &Site, request: &Request) -> Result<Answer> {
-    let mut stream = UnixStream::connect(site.join("broker.sock")).await?;
-    stream
-        .write_all(&wire::http_request(wire::CREDENTIAL, Some(request)))
-        .await?;
-    let mut response = Vec::new();
-    stream.read_to_end(&mut response).await?;
-    Ok(wire::read_response(&response)?)
+    site.ask(&request).await
 }
 
 async fn secret(site: &Site) -> Result<String> {
@@ -157,13 +145,9 @@ async fn accounts_share_what_the_issuer_fails_to_say() -> Result<()> {
     let agent = site.start().await?;
     let asking = (0..100).map(|number| {
         let token = workload_token("team", &format!("account-{number}"), &issuer);
-        let request = Request::Kubelet {
-            image: format!("{REGISTRY}/app"),
-            service_account_token: Some(Secret::new(token)),
-            service_account_annotations: Default::default(),
-        };
+        let request = of_pod(&format!("{REGISTRY}/app"), token);
         let site = &site;
-        async move { answer(site, &request).await }
+        async move { site.ask(&request).await }
     });
     let begun = tokio::time::Instant::now();
     for answer in futures_util::future::join_all(asking).await {

@@ -6,6 +6,7 @@ mod peers;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use pullkeeper_core::wire::{Request, Secret};
 use serde_json::{Value, json};
 use support::agent::{Agent, Site};
 use support::eventually;
@@ -32,6 +33,15 @@ pub(crate) fn site(name: &str, body: &str, broker: &str) -> Result<Site> {
         ),
     )?;
     Ok(site)
+}
+
+/// What kubelet asks for a pod with this token.
+pub(crate) fn of_pod(image: &str, token: String) -> Request {
+    Request::Kubelet {
+        image: image.to_owned(),
+        service_account_token: Some(Secret::new(token)),
+        service_account_annotations: Default::default(),
+    }
 }
 
 /// The helper, asked at the site's socket and configured as the site's agent.

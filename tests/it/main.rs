@@ -17,6 +17,7 @@ mod commands;
 mod delegated_sso;
 mod delegation_hostile;
 mod delegation_outages;
+mod delegation_products;
 mod helper_budget;
 mod helper_protocols;
 mod install_faults;

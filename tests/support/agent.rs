@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use pullkeeper_core::wire::{self, Answer, Request};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 
 use crate::eventually;
 use crate::evidence::{self, Kind};
@@ -116,6 +119,19 @@ impl Site {
             Ok(())
         })
         .await
+    }
+
+    /// Asks the agent at the site's `broker.sock`, without a process for each question.
+    ///
+    /// # Errors
+    /// When nobody answers, or nothing that can be read.
+    pub async fn ask(&self, request: &Request) -> Result<Answer> {
+        let mut stream = UnixStream::connect(self.join("broker.sock")).await?;
+        let request = wire::http_request(wire::CREDENTIAL, Some(request));
+        stream.write_all(&request).await?;
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await?;
+        Ok(wire::read_response(&response)?)
     }
 
     /// Starts an agent; it serves its endpoint on return.

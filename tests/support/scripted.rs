@@ -19,7 +19,13 @@ pub enum Say {
     Endless(Vec<u8>),
     /// Nothing, for as long as the client waits.
     Nothing,
+    /// What a judge of the request says.
+    Judged(Judge),
 }
+
+/// Decides on the whole request, head and body as they came.
+#[derive(Clone)]
+pub struct Judge(Arc<dyn Fn(&str) -> Say + Send + Sync>);
 
 impl Say {
     /// A response with this status line, headers (each ended by `\r\n`) and body.
@@ -29,6 +35,11 @@ impl Say {
             "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
         Self::Bytes(text.into_bytes())
+    }
+
+    /// What `judge` decides, for each request anew.
+    pub fn judged(judge: impl Fn(&str) -> Self + Send + Sync + 'static) -> Self {
+        Self::Judged(Judge(Arc::new(judge)))
     }
 
     /// A registry's challenge with this realm.
@@ -107,6 +118,12 @@ impl Drop for Scripted {
     }
 }
 
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judge").finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
@@ -128,29 +145,36 @@ impl Shared {
         }
         let text = String::from_utf8_lossy(&heard).into_owned();
         let mut all = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(text);
+        all.push(text.clone());
         drop(all);
         let say = self
             .say
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        match say {
-            Say::Bytes(bytes) => stream.write_all(&bytes)?,
-            Say::Drip(bytes, pause) => {
+        say.to(&text, stream)
+    }
+}
+
+impl Say {
+    fn to(self, request: &str, mut stream: TcpStream) -> Result<()> {
+        match self {
+            Self::Judged(judge) => return judge.0(request).to(request, stream),
+            Self::Bytes(bytes) => stream.write_all(&bytes)?,
+            Self::Drip(bytes, pause) => {
                 for byte in bytes {
                     stream.write_all(&[byte])?;
                     std::thread::sleep(pause);
                 }
             }
-            Say::Endless(bytes) => {
+            Self::Endless(bytes) => {
                 stream.write_all(&bytes)?;
                 let more = [bytes.last().copied().unwrap_or(b' '); 4096];
                 loop {
                     stream.write_all(&more)?;
                 }
             }
-            Say::Nothing => while stream.read(&mut buffer)? > 0 {},
+            Self::Nothing => while stream.read(&mut [0; 64])? > 0 {},
         }
         Ok(())
     }

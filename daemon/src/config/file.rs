@@ -11,6 +11,7 @@ use toml::{
 use super::{
     error::{Fault, Place, Problem},
     keys::{KEYS, Key, Kind},
+    table::{WrittenDelegation, WrittenSource, WrittenTarget},
 };
 
 /// Larger files are refused: nobody writes them by hand, and the path may name anything.
@@ -27,38 +28,14 @@ pub(crate) struct File {
     pub(crate) node_name: Text,
     pub(crate) state_dir: Text,
     pub(crate) resync_interval: Text,
-    pub(crate) source: Vec<Spanned<Source>>,
-    pub(crate) target: Vec<Spanned<Target>>,
+    pub(crate) source: Vec<Spanned<WrittenSource>>,
+    pub(crate) target: Vec<Spanned<WrittenTarget>>,
     pub(crate) validation: Validation,
     pub(crate) admin: Admin,
     pub(crate) broker: Broker,
-    pub(crate) delegation: Vec<Spanned<Delegation>>,
+    pub(crate) delegation: Vec<Spanned<WrittenDelegation>>,
     pub(crate) log: Log,
     pub(crate) kubernetes: Kubernetes,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Source {
-    pub(crate) name: Text,
-    pub(crate) secret: Text,
-    pub(crate) file: Text,
-    pub(crate) volume: Text,
-    pub(crate) label_selector: Text,
-    pub(crate) namespace: Text,
-    pub(crate) key: Text,
-    pub(crate) shape: Text,
-    pub(crate) scope: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Target {
-    pub(crate) kind: Text,
-    pub(crate) path: Text,
-    pub(crate) mode: Text,
-    pub(crate) owner: Text,
-    pub(crate) merge: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,23 +60,6 @@ pub(crate) struct Broker {
     pub(crate) allowed_users: List,
     pub(crate) allowed_groups: List,
     pub(crate) store: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Delegation {
-    pub(crate) name: Text,
-    pub(crate) registries: List,
-    pub(crate) grant: Text,
-    pub(crate) realms: List,
-    pub(crate) issuer: Text,
-    pub(crate) token_endpoint: Text,
-    pub(crate) credential: Text,
-    pub(crate) audience: Text,
-    pub(crate) scope: Text,
-    pub(crate) username: Text,
-    pub(crate) ca_file: Text,
-    pub(crate) registry_scheme: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -262,6 +222,14 @@ fn check(table: &DeTable<'_>, prefix: &str, origin: &LayerOrigin, problems: &mut
             (Some(kind @ Kind::List), DeValue::Array(items)) => {
                 for item in items.iter().filter(|item| !item.get_ref().is_str()) {
                     wrong_type(kind.toml_type(), item);
+                }
+            }
+            (Some(kind @ Kind::Strings), DeValue::Table(strings)) => {
+                for (_, value) in strings
+                    .iter()
+                    .filter(|(_, value)| !value.get_ref().is_str())
+                {
+                    wrong_type(kind.toml_type(), value);
                 }
             }
             (Some(Kind::Bool), DeValue::Boolean(_)) => {}

@@ -5,7 +5,7 @@
 
 use clap::{ValueEnum, builder::PossibleValue};
 
-use super::delegation::{GrantWord, Scheme};
+use super::delegation::{GrantWord, HandOutWord, PresetWord, Scheme};
 use super::settings::{
     BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, SourceScope, StorePolicy,
     TargetKind,
@@ -39,6 +39,8 @@ pub enum Kind {
     List,
     /// An absolute path; a flag may be relative to the current directory.
     Path,
+    /// A table of strings, under names that are not ours.
+    Strings,
     /// An array of tables: `[[source]]`, `[[target]]`.
     Tables,
     /// Any other string, with the form that the meaning describes.
@@ -315,8 +317,16 @@ pub static KEYS: &[Key] = &[
         flag: None,
         also_environment: None,
         kind: Kind::Word(words::<GrantWord>),
-        default: Fallback::Toml("\"registry-token\""),
+        default: Fallback::Unset("`registry-token`, without a `preset`"),
         meaning: "How the credential is obtained.",
+    },
+    Key {
+        path: "delegation.preset",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<PresetWord>),
+        default: Fallback::Unset("none"),
+        meaning: "In place of `grant`: how the credential is obtained with a product that has a way of its own, from the pod's service-account token.",
     },
     Key {
         path: "delegation.realms",
@@ -340,27 +350,17 @@ pub static KEYS: &[Key] = &[
         also_environment: None,
         kind: Kind::Text,
         default: Fallback::Unset(
-            "this or `issuer` is required with `client-assertion`, `client-credentials` and `jwt-bearer`",
+            "the preset's; this or `issuer` is required with every other grant that has one",
         ),
         meaning: "URL of the OAuth 2.0 token endpoint. It is never taken from a registry, a token or an annotation.",
     },
     Key {
-        path: "delegation.credential",
+        path: "delegation.parameters",
         flag: None,
         also_environment: None,
-        kind: Kind::Text,
-        default: Fallback::Unset("the host of the realm or of the token endpoint"),
-        meaning: "Key of the pull secret's entry for the token service: `HOST[:PORT][/PATH]`. For `client-credentials` and `jwt-bearer` its user name is the client ID.",
-    },
-    Key {
-        path: "delegation.audience",
-        flag: None,
-        also_environment: None,
-        kind: Kind::Text,
-        default: Fallback::Unset(
-            "required with `client-assertion`, `jwt-bearer` and `pass-through`",
-        ),
-        meaning: "The one audience that the pod's service-account token must have, as in `serviceAccountTokenAudience` of kubelet's provider configuration. Not one of the API server's.",
+        kind: Kind::Strings,
+        default: Fallback::Unset("none"),
+        meaning: "Further parameters for the token endpoint, such as `{resource = \"https://registry.example.com\"}`. Of a preset's some are required. Never a secret.",
     },
     Key {
         path: "delegation.scope",
@@ -371,12 +371,62 @@ pub static KEYS: &[Key] = &[
         meaning: "Scope that is asked for at the token endpoint.",
     },
     Key {
+        path: "delegation.audience",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset(
+            "required where a service-account token is handed out or exchanged",
+        ),
+        meaning: "The one audience that the service-account token must have, as in `serviceAccountTokenAudience` of kubelet's provider configuration. Not one of the API server's.",
+    },
+    Key {
+        path: "delegation.service_account_issuer",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("any"),
+        meaning: "The issuer that the service-account token must have, as in `--service-account-issuer` of the API server.",
+    },
+    Key {
+        path: "delegation.token_file",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset("the token of the pod that the image is for"),
+        meaning: "File with a token for the whole node, read at every use: one that a projected volume renews, or the refresh token of `refresh-token`, which is replaced there when the endpoint gives a new one.",
+    },
+    Key {
+        path: "delegation.credential",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("the host of the realm or of the token endpoint"),
+        meaning: "Key of the entry for the token service: `HOST[:PORT][/PATH]`. With a token endpoint its user name is the client ID. With `token-exchange` and `refresh-token` a client authenticates itself only where this or `credential_file` is set.",
+    },
+    Key {
+        path: "delegation.credential_file",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset("the pull secret"),
+        meaning: "Auth file with the entry for the token service, read at every use. What it holds is in no other file.",
+    },
+    Key {
         path: "delegation.username",
         flag: None,
         also_environment: None,
         kind: Kind::Text,
-        default: Fallback::Unset("`jwt`"),
+        default: Fallback::Unset("`jwt`, or the preset's"),
         meaning: "User name under which the registry takes a token as password. Not with `registry-token`, whose user name is that of the credential.",
+    },
+    Key {
+        path: "delegation.hand_out",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Word(words::<HandOutWord>),
+        default: Fallback::Unset("`credential`"),
+        meaning: "What clients get with `registry-token`.",
     },
     Key {
         path: "delegation.ca_file",
@@ -392,7 +442,7 @@ pub static KEYS: &[Key] = &[
         also_environment: None,
         kind: Kind::Word(words::<Scheme>),
         default: Fallback::Toml("\"https\""),
-        meaning: "How the registry is asked for its realm.",
+        meaning: "How the registry is asked: for its realm, or by a preset whose token endpoint is at the registry.",
     },
     Key {
         path: "log.format",
@@ -472,6 +522,7 @@ impl Kind {
             Self::Duration => "a string with a unit, such as \"60s\"",
             Self::List => "an array of strings, such as [\"quay.io\"]",
             Self::Path => "a string with an absolute path",
+            Self::Strings => "a table of strings, such as {name = \"value\"}",
             Self::Tables => "an array of tables, written with a header in double brackets",
             Self::Text | Self::Word(_) => "a string, in quotes",
         }

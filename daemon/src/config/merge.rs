@@ -12,9 +12,10 @@ use toml::Spanned;
 
 use super::{
     error::{Place, Problem},
-    file::{self, Layer, LayerOrigin},
+    file::{Layer, LayerOrigin},
     keys::{Fallback, KEYS, Key},
     settings::TargetKind,
+    table::{Delegation, Source, Target, WrittenDelegation, WrittenSource, WrittenTarget, placed},
 };
 
 /// A value and where it came from.
@@ -51,44 +52,6 @@ pub(crate) struct Merged {
     pub(crate) events: Option<Placed<bool>>,
     pub(crate) watch_timeout: Text,
     pub(crate) request_timeout: Text,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Source {
-    pub(crate) name: Text,
-    pub(crate) secret: Text,
-    pub(crate) file: Text,
-    pub(crate) volume: Text,
-    pub(crate) label_selector: Text,
-    pub(crate) namespace: Text,
-    pub(crate) key: Text,
-    pub(crate) shape: Text,
-    pub(crate) scope: Text,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Target {
-    pub(crate) kind: Text,
-    pub(crate) path: Text,
-    pub(crate) mode: Text,
-    pub(crate) owner: Text,
-    pub(crate) merge: Text,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Delegation {
-    pub(crate) name: Text,
-    pub(crate) registries: List,
-    pub(crate) grant: Text,
-    pub(crate) realms: List,
-    pub(crate) issuer: Text,
-    pub(crate) token_endpoint: Text,
-    pub(crate) credential: Text,
-    pub(crate) audience: Text,
-    pub(crate) scope: Text,
-    pub(crate) username: Text,
-    pub(crate) ca_file: Text,
-    pub(crate) registry_scheme: Text,
 }
 
 /// Lays `layers` over the defaults, lowest first.
@@ -192,20 +155,9 @@ impl Merged {
 }
 
 impl Source {
-    fn written(written: Spanned<file::Source>, origin: &LayerOrigin) -> Placed<Self> {
+    fn written(written: Spanned<WrittenSource>, origin: &LayerOrigin) -> Placed<Self> {
         let place = origin.place(&written.span());
-        let file = written.into_inner();
-        let mut source = Self {
-            name: placed(file.name, origin),
-            secret: placed(file.secret, origin),
-            file: placed(file.file, origin),
-            volume: placed(file.volume, origin),
-            label_selector: placed(file.label_selector, origin),
-            namespace: placed(file.namespace, origin),
-            key: placed(file.key, origin),
-            shape: placed(file.shape, origin),
-            scope: placed(file.scope, origin),
-        };
+        let mut source = Self::of(written.into_inner(), origin);
         if source.name.is_none() {
             source.name = source.default_name();
         }
@@ -246,16 +198,9 @@ impl Source {
 }
 
 impl Target {
-    fn written(written: Spanned<file::Target>, origin: &LayerOrigin) -> Placed<Self> {
+    fn written(written: Spanned<WrittenTarget>, origin: &LayerOrigin) -> Placed<Self> {
         let place = origin.place(&written.span());
-        let file = written.into_inner();
-        let mut target = Self {
-            kind: placed(file.kind, origin),
-            path: placed(file.path, origin),
-            mode: placed(file.mode, origin),
-            owner: placed(file.owner, origin),
-            merge: placed(file.merge, origin),
-        };
+        let mut target = Self::of(written.into_inner(), origin);
         if target.path.is_none() {
             target.path = target.default_path();
         }
@@ -289,23 +234,9 @@ impl Target {
 }
 
 impl Delegation {
-    fn written(written: Spanned<file::Delegation>, origin: &LayerOrigin) -> Placed<Self> {
+    fn written(written: Spanned<WrittenDelegation>, origin: &LayerOrigin) -> Placed<Self> {
         let place = origin.place(&written.span());
-        let file = written.into_inner();
-        let value = Self {
-            name: placed(file.name, origin),
-            registries: placed(file.registries, origin),
-            grant: placed(file.grant, origin),
-            realms: placed(file.realms, origin),
-            issuer: placed(file.issuer, origin),
-            token_endpoint: placed(file.token_endpoint, origin),
-            credential: placed(file.credential, origin),
-            audience: placed(file.audience, origin),
-            scope: placed(file.scope, origin),
-            username: placed(file.username, origin),
-            ca_file: placed(file.ca_file, origin),
-            registry_scheme: placed(file.registry_scheme, origin),
-        };
+        let value = Self::of(written.into_inner(), origin);
         Placed { value, place }
     }
 
@@ -315,13 +246,6 @@ impl Delegation {
             _ => false,
         }
     }
-}
-
-fn placed<T>(value: Option<Spanned<T>>, origin: &LayerOrigin) -> Option<Placed<T>> {
-    value.map(|value| Placed {
-        place: origin.place(&value.span()),
-        value: value.into_inner(),
-    })
 }
 
 fn put<T>(below: &mut Option<Placed<T>>, above: Option<Spanned<T>>, origin: &LayerOrigin) {

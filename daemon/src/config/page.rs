@@ -9,6 +9,7 @@ use serde::de::{self, Deserialize, Visitor, value::Error};
 use super::{
     file,
     keys::{Fallback, KEYS, Key, Kind},
+    table,
 };
 use crate::page::{self, REWRITE, repository};
 use crate::{cli::Cli, exit::Exit};
@@ -66,12 +67,12 @@ fn the_table_has_every_key_that_files_may_have() {
     let mut paths = Vec::new();
     for field in root {
         let (prefix, inner) = match field {
-            "source" => ("source", fields::<file::Source>()),
-            "target" => ("target", fields::<file::Target>()),
+            "source" => ("source", fields::<table::WrittenSource>()),
+            "target" => ("target", fields::<table::WrittenTarget>()),
             "validation" => ("validation", fields::<file::Validation>()),
             "admin" => ("admin", fields::<file::Admin>()),
             "broker" => ("broker", fields::<file::Broker>()),
-            "delegation" => ("delegation", fields::<file::Delegation>()),
+            "delegation" => ("delegation", fields::<table::WrittenDelegation>()),
             "log" => ("log", fields::<file::Log>()),
             "kubernetes" => ("kubernetes", fields::<file::Kubernetes>()),
             scalar => {
@@ -203,6 +204,7 @@ fn value(kind: Kind) -> String {
         Kind::Duration => "duration".to_owned(),
         Kind::List => "array of strings".to_owned(),
         Kind::Path => "path".to_owned(),
+        Kind::Strings => "table of strings".to_owned(),
         Kind::Tables => "tables".to_owned(),
         Kind::Text => "string".to_owned(),
         Kind::Word(words) => {

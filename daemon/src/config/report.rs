@@ -45,10 +45,11 @@ struct Section {
     lines: Vec<Line>,
 }
 
-struct Line {
-    key: &'static str,
+/// A setting that has a value.
+pub(super) struct Line {
+    pub(super) key: &'static str,
     value: Value,
-    place: Place,
+    pub(super) place: Place,
 }
 
 fn sections(merged: &Merged) -> Vec<Section> {
@@ -63,37 +64,16 @@ fn sections(merged: &Merged) -> Vec<Section> {
     sections.extend(merged.sources.iter().map(|Placed { value: source, .. }| {
         // A name that was made up is not one that may be written.
         let made_up = source.default_name().map(|name| name.value);
-        let name = source
-            .name
-            .clone()
-            .filter(|name| Some(&name.value) != made_up.as_ref());
-        Section::new(
-            "[[source]]",
-            [
-                line("name", &name),
-                line("secret", &source.secret),
-                line("file", &source.file),
-                line("volume", &source.volume),
-                line("label_selector", &source.label_selector),
-                line("namespace", &source.namespace),
-                line("key", &source.key),
-                line("shape", &source.shape),
-                line("scope", &source.scope),
-            ],
-        )
+        let is_made_up = match (&source.name, made_up) {
+            (Some(name), Some(made_up)) => name.value == made_up,
+            _ => false,
+        };
+        let mut lines = source.lines();
+        lines.retain(|line| line.key != "name" || !is_made_up);
+        Section::of("[[source]]", lines)
     }));
-    sections.extend(merged.targets.iter().map(|Placed { value: target, .. }| {
-        Section::new(
-            "[[target]]",
-            [
-                line("kind", &target.kind),
-                line("path", &target.path),
-                line("mode", &target.mode),
-                line("owner", &target.owner),
-                line("merge", &target.merge),
-            ],
-        )
-    }));
+    let targets = merged.targets.iter();
+    sections.extend(targets.map(|target| Section::of("[[target]]", target.value.lines())));
     sections.push(Section::new(
         "[validation]",
         [
@@ -113,28 +93,8 @@ fn sections(merged: &Merged) -> Vec<Section> {
             line("store", &merged.store),
         ],
     ));
-    let delegations = merged
-        .delegations
-        .iter()
-        .map(|delegation| &delegation.value);
-    sections.extend(delegations.map(|delegation| {
-        Section::new(
-            "[[delegation]]",
-            [
-                line("name", &delegation.name),
-                line("registries", &delegation.registries),
-                line("grant", &delegation.grant),
-                line("realms", &delegation.realms),
-                line("token_endpoint", &delegation.token_endpoint),
-                line("credential", &delegation.credential),
-                line("audience", &delegation.audience),
-                line("scope", &delegation.scope),
-                line("username", &delegation.username),
-                line("ca_file", &delegation.ca_file),
-                line("registry_scheme", &delegation.registry_scheme),
-            ],
-        )
-    }));
+    let delegations = merged.delegations.iter();
+    sections.extend(delegations.map(|one| Section::of("[[delegation]]", one.value.lines())));
     sections.push(Section::new(
         "[log]",
         [line("format", &merged.format), line("level", &merged.level)],
@@ -153,14 +113,19 @@ fn sections(merged: &Merged) -> Vec<Section> {
 
 impl Section {
     fn new(header: &'static str, lines: impl IntoIterator<Item = Option<Line>>) -> Self {
-        Self {
-            header,
-            lines: lines.into_iter().flatten().collect(),
-        }
+        Self::of(header, lines.into_iter().flatten().collect())
+    }
+
+    fn of(header: &'static str, lines: Vec<Line>) -> Self {
+        Self { header, lines }
     }
 }
 
-fn line<T: Clone + Into<Value>>(key: &'static str, value: &Option<Placed<T>>) -> Option<Line> {
+/// A value that is there.
+pub(super) fn line<T: Clone + Into<Value>>(
+    key: &'static str,
+    value: &Option<Placed<T>>,
+) -> Option<Line> {
     let Placed { value, place } = value.as_ref()?;
     Some(Line {
         key,

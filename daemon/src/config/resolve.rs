@@ -4,12 +4,13 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     error::{ConfigError, Fault, Place, Problem},
-    merge::{Merged, Placed, Source, Target},
+    merge::{Merged, Placed},
     settings::{
         AdminSettings, BrokerSettings, KubernetesSettings, LogSettings, MergePolicy, Origin,
         Settings, ShapeWord, SourceScope, SourceSettings, TargetSettings, ValidationSettings,
     },
     syntax,
+    table::{Source, Target},
 };
 
 type Text = Option<Placed<String>>;
@@ -294,6 +295,9 @@ impl Resolver {
             .iter()
             .map(|delegation| &delegation.place);
         self.unique("delegation", delegations.zip(places).collect());
+        let places = merged.delegations.iter().map(|one| &one.place);
+        let all: Vec<_> = settings.delegations.iter().zip(places).collect();
+        self.check_audiences(&all);
     }
 
     fn unique(&mut self, table: &str, names: Vec<(&str, &Place)>) {

@@ -7,7 +7,7 @@ use pullkeeper_core::origin::Url;
 use serde::Deserialize;
 
 use super::Failure;
-use super::grant::{get, object, send, unexpected};
+use super::message::{get, object, send, unexpected};
 use super::slot::Slot;
 use crate::config::TokenService;
 use crate::outbound::Outbound;

@@ -22,8 +22,8 @@ pub(super) const LIMIT: u64 = 4 << 20;
 
 /// Content of a regular file and the version it belongs to.
 #[derive(Debug)]
-pub(super) struct Regular {
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+pub(crate) struct Regular {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
     pub(super) revision: Revision,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Regular {
 ///
 /// Never waits for a peer: anything but a regular file is refused before it is opened (opening a
 /// device can have effects of its own), and once more after, because it may have been replaced.
-pub(super) fn read(dir: impl AsFd, name: &Path, shown: &Path) -> Result<Regular, SourceError> {
+pub(crate) fn read(dir: impl AsFd, name: &Path, shown: &Path) -> Result<Regular, SourceError> {
     let failed = |errno| match errno {
         Errno::ENOENT | Errno::ENOTDIR => SourceError::FileNotFound {
             path: shown.to_owned(),
