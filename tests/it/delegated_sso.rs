@@ -4,13 +4,17 @@
 mod clients;
 mod node;
 mod project;
+mod tokens;
 mod workloads;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use support::agent::Site;
+use support::clients::{Client, Clients};
+use support::evidence::{self, Kind};
 use support::fixture::{Credential, config_json};
+use support::process::Output;
 use support::product::helper;
 use support::registry::Registry;
 
@@ -44,4 +48,21 @@ fn helper_folder(site: &Site) -> Result<PathBuf> {
         std::os::unix::fs::symlink(helper()?.path(), &link)?;
     }
     Ok(folder)
+}
+
+/// A pull by a client that finds the helper in its `PATH`.
+async fn pull(site: &Site, clients: &Clients, client: Client, image: &str) -> Result<Output> {
+    let path = std::env::var("PATH").context("no PATH")?;
+    let path = format!("{}:{path}", helper_folder(site)?.display());
+    let output = clients
+        .pull_with(client, image, |program| {
+            program
+                .env("PATH", path)
+                .env("PULLKEEPER_BROKER_SOCKET", site.join("broker.sock"))
+        })
+        .await?;
+    // A client quotes what a helper printed.
+    evidence::keep(Kind::Output, &output.stdout)?;
+    evidence::keep(Kind::Log, &output.stderr)?;
+    Ok(output)
 }

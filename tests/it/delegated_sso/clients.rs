@@ -3,33 +3,13 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use support::clients::{Client, Clients};
-use support::evidence::{self, Kind};
 use support::fixture::Credential;
 use support::keycloak::Keycloak;
-use support::process::Output;
 use support::{eventually, patience};
 
-use super::{APP, delegation, helper_folder, two_secrets};
+use super::{APP, delegation, helper_folder, pull, two_secrets};
 use crate::helper_protocols::site;
 use crate::registry_harness::single_sign_on::guarded_by;
-use support::agent::Site;
-
-/// A pull by a client that finds the helper in its `PATH`.
-async fn pull(site: &Site, clients: &Clients, client: Client, image: &str) -> Result<Output> {
-    let path = std::env::var("PATH").context("no PATH")?;
-    let path = format!("{}:{path}", helper_folder(site)?.display());
-    let output = clients
-        .pull_with(client, image, |program| {
-            program
-                .env("PATH", path)
-                .env("PULLKEEPER_BROKER_SOCKET", site.join("broker.sock"))
-        })
-        .await?;
-    // A client quotes what a helper printed.
-    evidence::keep(Kind::Output, &output.stdout)?;
-    evidence::keep(Kind::Log, &output.stderr)?;
-    Ok(output)
-}
 
 #[tokio::test]
 async fn every_client_pulls_with_the_two_secrets_and_none_without_pullkeeper() -> Result<()> {

@@ -34,7 +34,7 @@ async fn federated(realm: &Realm, namespace: &str, account: &str, repository: &s
 }
 
 /// A client whose tokens permit this with the repository.
-async fn client(
+pub(super) async fn client(
     realm: &Realm,
     name: &str,
     repository: &str,
@@ -50,7 +50,7 @@ async fn client(
 }
 
 /// Pushes an image to the repository, with a client that only this needs.
-async fn publish(realm: &Realm, registry: &Registry, repository: &str) -> Result<()> {
+pub(super) async fn publish(realm: &Realm, registry: &Registry, repository: &str) -> Result<()> {
     let name = format!("publisher-{}", repository.replace('/', "-"));
     let client = client(realm, &name, repository, &["pull", "push"]).await?;
     let token = Credential {

@@ -157,6 +157,47 @@ impl Realm {
         self.admin.put(&path, &change).await
     }
 
+    /// Lets a client exchange access tokens that name it as audience for its own (RFC 8693).
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn allow_exchange(&self, client: &str) -> Result<()> {
+        let change = json!({ "clientId": client, "attributes": {
+            "standard.token.exchange.enabled": "true",
+        }});
+        self.admin
+            .put(&self.client_path(client).await?, &change)
+            .await
+    }
+
+    /// Lets a client log users in by their passwords, and makes every refresh token of the realm good for once.
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn allow_refresh_once(&self, client: &str) -> Result<()> {
+        let change = json!({ "clientId": client, "directAccessGrantsEnabled": true });
+        self.admin
+            .put(&self.client_path(client).await?, &change)
+            .await?;
+        let change = json!({ "revokeRefreshToken": true, "refreshTokenMaxReuse": 0 });
+        self.admin.put(&self.managed(""), &change).await
+    }
+
+    /// The refresh token of a user who logs in through a client that [`Realm::allow_refresh_once`] names.
+    ///
+    /// # Errors
+    /// When Keycloak refuses.
+    pub async fn refresh_token(&self, client: &Credential, user: &Credential) -> Result<String> {
+        let form = [
+            ("grant_type", "password"),
+            ("client_id", &client.username),
+            ("client_secret", &client.password),
+            ("username", &user.username),
+            ("password", &user.password),
+        ];
+        token(&self.ask(&form).await?, "refresh_token")
+    }
+
     /// Ties a user to an account: `subject` at that identity provider.
     ///
     /// # Errors
@@ -186,7 +227,7 @@ impl Realm {
             ("client_id", &client.username),
             ("client_secret", &client.password),
         ];
-        access_token(&self.ask(&form).await?)
+        token(&self.ask(&form).await?, "access_token")
     }
 
     /// The access token of a client that shows a token of an identity provider instead of a secret.
@@ -202,7 +243,7 @@ impl Realm {
             ),
             ("client_assertion", assertion),
         ];
-        access_token(&self.ask(&form).await?)
+        token(&self.ask(&form).await?, "access_token")
     }
 
     /// The document with the realm's public keys (JWKS).
@@ -280,8 +321,8 @@ fn password(value: &str) -> Value {
     json!({ "type": "password", "value": value, "temporary": false })
 }
 
-fn access_token(answer: &Answer) -> Result<String> {
+fn token(answer: &Answer, field: &str) -> Result<String> {
     let answer = answer.json().context("no token")?;
-    let token = answer["access_token"].as_str().context("no access token")?;
-    Ok(token.to_owned())
+    let token = answer[field].as_str();
+    Ok(token.with_context(|| format!("no {field}"))?.to_owned())
 }
