@@ -130,7 +130,7 @@ impl<'a> Agent<'a> {
     ) -> Exit {
         let settings = &loaded.settings;
         let board = Arc::new(Board::new(settings.node_name.clone()));
-        let delegations = match Delegations::new(&settings.delegations, &board) {
+        let delegations = match Delegations::new(&settings.delegations, &board, None) {
             Ok(delegations) => delegations,
             Err(error) => {
                 complain("cannot start", &error);
@@ -207,7 +207,7 @@ impl<'a> Agent<'a> {
         let settings = &loaded.settings;
         // What can fail comes first, so that a refused configuration changes nothing.
         let delegations = if self.broker.delegations().differ_from(&settings.delegations) {
-            match Delegations::new(&settings.delegations, &self.board) {
+            match Delegations::new(&settings.delegations, &self.board, None) {
                 Ok(delegations) => Some(delegations),
                 Err(error) => return self.refuse(pipeline, crate::exit::chain(&error)),
             }

@@ -11,6 +11,7 @@ mod credential;
 mod discovery;
 mod message;
 mod registry_token;
+mod shelf;
 mod slot;
 mod steps;
 mod stored;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use self::cache::Cache;
 use self::discovery::Discovery;
 use self::registry_token::RegistryToken;
+pub use self::shelf::Shelf;
 pub use self::steps::steps;
 use self::stored::Stored;
 use self::subject::{Held, Holder};
@@ -94,14 +96,19 @@ pub trait Credentials: Sync {
 }
 
 impl Delegations {
-    /// Makes ready what the configuration asks for. Nothing is sent yet.
-    pub fn new(settings: &[DelegationSettings], board: &Arc<Board>) -> Result<Self, SetupError> {
+    /// Makes ready what the configuration asks for. Nothing is sent yet. What is obtained is kept on the shelf, if there
+    /// is one, for other processes of this user.
+    pub fn new(
+        settings: &[DelegationSettings],
+        board: &Arc<Board>,
+        shelf: Option<&Shelf>,
+    ) -> Result<Self, SetupError> {
         let delegations = settings.iter().map(|settings| {
             Ok(Delegation {
                 settings: settings.clone(),
                 outbound: Outbound::new(settings.ca_file.as_deref())?,
                 discovery: Discovery::default(),
-                cache: Cache::default(),
+                cache: Cache::sharing(shelf, settings),
                 board: Arc::clone(board),
                 told: Mutex::default(),
             })
@@ -322,6 +329,13 @@ impl Identity {
 }
 
 impl Failure {
+    /// How long nobody tries again: as long as was asked for, within reason, and `least`.
+    fn pause(&self, least: Duration) -> Duration {
+        /// Longest pause that somebody else may ask for.
+        const LONGEST: Duration = Duration::from_secs(300);
+        least.max(self.retry_after.unwrap_or_default().min(LONGEST))
+    }
+
     fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),

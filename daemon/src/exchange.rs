@@ -18,7 +18,7 @@ use crate::broker::{Asker, Broker};
 use crate::cli::{ExchangeArgs, Protocol};
 use crate::cluster::Cluster;
 use crate::config::{self, ConfigError, Loaded, Settings};
-use crate::delegation::{Delegations, steps};
+use crate::delegation::{Delegations, Shelf, steps};
 use crate::exit::{Exit, complain};
 use crate::gate::Gate;
 use crate::outbound::SetupError;
@@ -114,7 +114,8 @@ fn answer(
 async fn ask(settings: &Settings, request: &Request) -> Result<Answer, SetupError> {
     let board = Arc::new(Board::new(settings.node_name.clone()));
     // First, so that its patience and that of the sources run at the same time.
-    let delegations = Delegations::new(&settings.delegations, &board)?;
+    let shelf = Shelf::open(&settings.broker.exchange_cache);
+    let delegations = Delegations::new(&settings.delegations, &board, shelf.as_ref())?;
     let broker = Broker::new(settings.broker.clone(), delegations, board);
     let cluster = Cluster::new(&settings.kubernetes);
     let observed = once::observe(settings, &cluster, PATIENCE).await;

@@ -2,6 +2,7 @@
 
 mod outages;
 mod peers;
+mod shelf;
 
 use std::time::Duration;
 

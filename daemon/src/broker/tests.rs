@@ -12,6 +12,7 @@ fn settings() -> BrokerSettings {
         allowed_users: vec![0],
         allowed_groups: vec![5],
         store: StorePolicy::Ignore,
+        exchange_cache: "/nowhere".into(),
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) struct Broker {
     pub(crate) allowed_users: List,
     pub(crate) allowed_groups: List,
     pub(crate) store: Text,
+    pub(crate) exchange_cache: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -289,6 +289,14 @@ pub static KEYS: &[Key] = &[
         meaning: "What login tools (`docker login`, `podman login`) are told that want to store or erase a credential in the helper.",
     },
     Key {
+        path: "broker.exchange_cache",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Toml("\"/run/pullkeeper/exchange\""),
+        meaning: "Directory in which `pullkeeper exchange`, which answers where no agent listens, keeps the tokens of delegations. Used only on a tmpfs, and where nobody else can read it.",
+    },
+    Key {
         path: "delegation",
         flag: None,
         also_environment: None,

@@ -45,6 +45,7 @@ pub(crate) struct Merged {
     pub(crate) allowed_users: List,
     pub(crate) allowed_groups: List,
     pub(crate) store: Text,
+    pub(crate) exchange_cache: Text,
     pub(crate) delegations: Vec<Placed<Delegation>>,
     pub(crate) format: Text,
     pub(crate) level: Text,
@@ -128,6 +129,7 @@ impl Merged {
         put(&mut self.allowed_users, broker.allowed_users, origin);
         put(&mut self.allowed_groups, broker.allowed_groups, origin);
         put(&mut self.store, broker.store, origin);
+        put(&mut self.exchange_cache, broker.exchange_cache, origin);
         let delegations = file
             .delegation
             .into_iter()

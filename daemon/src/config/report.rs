@@ -91,6 +91,7 @@ fn sections(merged: &Merged) -> Vec<Section> {
             line("allowed_users", &merged.allowed_users),
             line("allowed_groups", &merged.allowed_groups),
             line("store", &merged.store),
+            line("exchange_cache", &merged.exchange_cache),
         ],
     ));
     let delegations = merged.delegations.iter();

@@ -111,11 +111,14 @@ impl Resolver {
         let users = self.each("broker.allowed_users", &merged.allowed_users, syntax::id);
         let groups = self.each("broker.allowed_groups", &merged.allowed_groups, syntax::id);
         let store = self.required("broker.store", &merged.store, syntax::word);
+        let key = "broker.exchange_cache";
+        let exchange_cache = self.required(key, &merged.exchange_cache, syntax::absolute_path);
         Some(BrokerSettings {
             listen: listen?,
             allowed_users: users?,
             allowed_groups: groups?,
             store: store?,
+            exchange_cache: exchange_cache?,
         })
     }
 

@@ -200,6 +200,8 @@ pub struct BrokerSettings {
     pub allowed_groups: Vec<u32>,
     /// What login tools are told that want to store or erase a credential.
     pub store: StorePolicy,
+    /// Where `pullkeeper exchange` keeps what it obtained.
+    pub exchange_cache: PathBuf,
 }
 
 /// What login tools are told that want to store or erase a credential.

@@ -139,6 +139,7 @@ fn nothing_at_all_is_a_configuration() {
             allowed_users: vec![0],
             allowed_groups: Vec::new(),
             store: StorePolicy::Ignore,
+            exchange_cache: "/run/pullkeeper/exchange".into(),
         },
         delegations: Vec::new(),
         log: LogSettings {

@@ -5,20 +5,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pullkeeper_core::authfile::Credential;
 
+use super::shelf::Shelf;
 use super::slot::Slot;
 use super::{Failure, Identity, Obtained};
+use crate::config::DelegationSettings;
 
 /// The registry, and whom the credential is for.
-type Key = (String, Identity);
+pub(super) type Key = (String, Identity);
 
 /// Nothing in it outlives what the issuer said, and nothing is ever on disk.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<BTreeMap<Key, Arc<Slot<Obtained>>>>);
+pub(super) struct Cache {
+    slots: Mutex<BTreeMap<Key, Arc<Slot<Obtained>>>>,
+    /// What other processes share, with everything that it depends on besides key and credentials.
+    shelf: Option<(Shelf, String)>,
+}
 
 /// More identities than a node has pods.
 const MOST: usize = 1024;
 
 impl Cache {
+    /// One whose content other processes share, if they do exactly the same.
+    pub(super) fn sharing(shelf: Option<&Shelf>, settings: &DelegationSettings) -> Self {
+        Self {
+            slots: Mutex::default(),
+            shelf: shelf.map(|shelf| (shelf.clone(), format!("{settings:?}"))),
+        }
+    }
+
     /// What is kept for the key, or what `exchange` obtains: once, however many ask at the same time.
     pub(super) async fn get(
         &self,
@@ -26,20 +40,24 @@ impl Cache {
         with: &[Credential],
         exchange: impl AsyncFnOnce() -> Result<Obtained, Failure>,
     ) -> Result<Obtained, Failure> {
+        let slot = self.slot(&key);
         let lasting = async || {
-            let obtained = exchange().await?;
+            let obtained = match &self.shelf {
+                None => exchange().await?,
+                Some((shelf, origin)) => shelf.get(&key, origin, with, exchange).await?,
+            };
             Ok((obtained.life, obtained))
         };
-        self.slot(key).get(with, lasting).await
+        slot.get(with, lasting).await
     }
 
-    fn slot(&self, key: Key) -> Arc<Slot<Obtained>> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= MOST && !slots.contains_key(&key) {
+    fn slot(&self, key: &Key) -> Arc<Slot<Obtained>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= MOST && !slots.contains_key(key) {
             // Those that nobody waits for; what they hold can be obtained again.
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
-        Arc::clone(slots.entry(key).or_default())
+        Arc::clone(slots.entry(key.clone()).or_default())
     }
 }
 

@@ -46,8 +46,6 @@ struct Failed {
 const STALE: (f64, f64) = (0.7, 0.9);
 /// Pauses after failures, doubling.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// Longest pause that somebody else may ask for.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
@@ -140,15 +138,11 @@ impl<T> State<T> {
     fn fail(&mut self, failure: &Failure, with: &[Credential]) {
         let former = self.failed.take().filter(|failed| failed.with == with);
         let pause = former.map_or(PAUSES.0, |failed| (failed.pause * 2).min(PAUSES.1));
-        let asked = failure
-            .retry_after
-            .unwrap_or_default()
-            .min(LONGEST_RETRY_AFTER);
         self.failed = Some(Failed {
             failure: failure.clone(),
             with: with.to_vec(),
             // From the failure, not from the request: a request may have taken longer than the pause.
-            until: Instant::now() + pause.max(asked),
+            until: Instant::now() + failure.pause(pause),
             pause,
         });
     }
@@ -246,7 +240,7 @@ mod tests {
         let asked = Some(Duration::from_secs(100_000));
         ask(&slot, &[], &count, down(asked)).await.unwrap_err();
         let before = count.get();
-        tokio::time::advance(LONGEST_RETRY_AFTER - Duration::from_millis(1)).await;
+        tokio::time::advance(Duration::from_millis(300_000 - 1)).await;
         ask(&slot, &[], &count, down(None)).await.unwrap_err();
         assert_eq!(count.get(), before);
     }
