@@ -33,6 +33,7 @@ pub mod evidence;
 pub mod fixture;
 pub mod http;
 pub mod keycloak;
+mod listener;
 pub mod node;
 pub mod part;
 pub mod ports;
@@ -43,6 +44,7 @@ pub mod proxy;
 pub mod registry;
 pub mod scratch;
 pub mod scripted;
+mod token_request;
 pub mod token_service;
 pub mod writer;
 

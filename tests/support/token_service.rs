@@ -7,19 +7,13 @@
 
 mod answer;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use anyhow::Result;
 
 use crate::http::{Endpoint, Method, StatusCode};
+use crate::listener::Listener;
 
 /// What the service answers from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +43,11 @@ pub struct Seen {
     pub username: Option<String>,
 }
 
-/// A running service; it and its connections end when it is dropped. It runs on a thread of its
-/// own, so it works whatever the test's runtime does.
+/// A running service; it and its connections end when it is dropped.
 #[derive(Debug)]
 pub struct TokenService {
-    address: SocketAddr,
+    listener: Listener,
     state: Arc<Mutex<State>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -71,43 +62,26 @@ impl TokenService {
     /// # Errors
     /// When it cannot listen.
     pub fn start() -> Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .context("cannot listen on 127.0.0.1")?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State {
             mode: Mode::Return,
             seen: Vec::new(),
         }));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let listener = {
-            let _context = runtime.enter();
-            TcpListener::from_std(listener)?
-        };
-        let (stop, stopped) = oneshot::channel();
-        let serving = serve(listener, Arc::clone(&state), stopped);
-        let thread = std::thread::Builder::new()
-            .name("token-service".to_owned())
-            .spawn(move || runtime.block_on(serving))?;
+        let answering = Arc::clone(&state);
+        let answer = move |request| answer::answer(request, Arc::clone(&answering));
         Ok(Self {
-            address,
+            listener: Listener::start("token-service", answer)?,
             state,
-            stop: Some(stop),
-            thread: Some(thread),
         })
     }
 
-    /// The URL of the token endpoint for a registry's challenge. Its host is a name, because crane
-    /// follows no challenge from one loopback address to another.
+    /// The URL of the token endpoint for a registry's challenge.
     pub fn realm(&self) -> String {
-        format!("http://localhost:{}/token", self.address.port())
+        format!("{}/token", self.listener.url())
     }
 
     /// For requests that no client makes.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::plain(self.address)
+        Endpoint::plain(self.listener.address())
     }
 
     /// Changes the mode, for requests that come from now on.
@@ -118,39 +92,6 @@ impl TokenService {
     /// The requests that have arrived so far.
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.state).seen.clone()
-    }
-}
-
-impl Drop for TokenService {
-    fn drop(&mut self) {
-        // Dropping the sender alone would do; the connections end with their runtime.
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-const BETWEEN_FAILED_ACCEPTS: Duration = Duration::from_millis(50);
-
-async fn serve(
-    listener: TcpListener,
-    state: Arc<Mutex<State>>,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    loop {
-        tokio::select! {
-            _ = &mut stopped => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let state = Arc::clone(&state);
-                    let service = service_fn(move |request| answer::answer(request, Arc::clone(&state)));
-                    // Every failure ends the connection, which is what the client is to see.
-                    tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-                }
-                Err(_) => tokio::time::sleep(BETWEEN_FAILED_ACCEPTS).await,
-            },
-        }
     }
 }
 
