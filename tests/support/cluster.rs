@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::built;
@@ -172,6 +172,17 @@ impl Cluster {
         // Once: of two that create the same at the same time one would be refused.
         self.issuer_published.get_or_try_init(publish).await?;
         Ok(())
+    }
+
+    /// The document with the public keys of service-account tokens (JWKS), as everybody can read it
+    /// once the [issuer is published](Cluster::publish_issuer).
+    ///
+    /// # Errors
+    /// When it is not, or the API server does not answer.
+    pub async fn keys(&self) -> Result<Value> {
+        let config = self.authority.client_config(None)?;
+        let everybody = Endpoint::tls(self.ports.apiserver.address(), config);
+        everybody.get("/openid/v1/jwks").await?.json()
     }
 
     /// The folder of the cluster, with the logs of its parts.

@@ -16,7 +16,8 @@
 //!   clients::Clients ── skopeo, podman, … ── registry::Registry
 //!     │ asks for a token                       │ trusts the keys of
 //!     ├──────────── keycloak::Keycloak ────────┤
-//!     └──────── token_service::TokenService ───┘
+//!     ├──────── token_service::TokenService ───┤
+//!     └─────── workload_realm::WorkloadRealm ──┘
 //! ```
 //!
 //! Everything is started by the suite itself on free loopback ports below `target/tmp/it`, and
@@ -46,6 +47,7 @@ pub mod scratch;
 pub mod scripted;
 mod token_request;
 pub mod token_service;
+pub mod workload_realm;
 pub mod writer;
 
 pub use eventually::{eventually, patience};

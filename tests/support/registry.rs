@@ -16,6 +16,7 @@ use crate::ports::Port;
 use crate::process::Program;
 use crate::scratch::Scratch;
 use crate::token_service::TokenService;
+use crate::workload_realm::WorkloadRealm;
 
 /// Whose tokens a registry takes, and where it sends clients that have none.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub struct TokenAuth {
     pub issuer: String,
 }
 
-/// What a [`Registry::trusting`] calls itself; its tokens need it as audience.
+/// What a registry of distribution 3 calls itself; its tokens need it as audience.
 pub const SERVICE: &str = "the-registry";
 
 /// A running registry; it ends when this is dropped.
@@ -76,6 +77,20 @@ impl Registry {
             issuer: realm.issuer(),
         };
         Self::with_keys(&tokens, &realm.keys().await?).await
+    }
+
+    /// distribution 3, which takes the tokens that a realm for workloads signs: clients hold a token of their cluster as
+    /// password.
+    ///
+    /// # Errors
+    /// As [`Registry::with_passwords`].
+    pub async fn for_workloads(realm: &WorkloadRealm) -> Result<Self> {
+        let tokens = TokenAuth {
+            realm: realm.url(),
+            service: SERVICE.to_owned(),
+            issuer: realm.issuer().to_owned(),
+        };
+        Self::with_keys(&tokens, &realm.keys()).await
     }
 
     /// distribution 3, which takes tokens signed by a key of a JWKS document. It reads the

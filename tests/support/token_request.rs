@@ -17,6 +17,8 @@ pub(crate) struct TokenRequest {
     pub(crate) uri: String,
     /// `None` from whoever asks without a credential.
     pub(crate) shown: Option<Shown>,
+    /// What the token is to permit, each as `repository:NAME:ACTION,…`.
+    pub(crate) scopes: Vec<String>,
 }
 
 /// The credential of a client.
@@ -33,15 +35,22 @@ impl TokenRequest {
     pub(crate) async fn read(request: Request<Incoming>) -> Result<Self> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let shown = if head.method == Method::POST {
-            from_form(&body)
+        let (shown, asked) = if head.method == Method::POST {
+            (from_form(&body), &body[..])
         } else {
-            from_header(&head.headers)
+            let query = head.uri.query().unwrap_or_default();
+            (from_header(&head.headers), query.as_bytes())
         };
+        // Repeated, or separated by spaces: clients do either.
+        let scopes = form_urlencoded::parse(asked)
+            .filter(|(key, _)| key == "scope")
+            .flat_map(|(_, value)| value.split(' ').map(str::to_owned).collect::<Vec<_>>())
+            .collect();
         Ok(Self {
             method: head.method,
             uri: head.uri.to_string(),
             shown,
+            scopes,
         })
     }
 
