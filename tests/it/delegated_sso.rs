@@ -3,6 +3,7 @@
 
 mod clients;
 mod node;
+mod pass_through;
 mod project;
 mod tokens;
 mod workloads;
@@ -12,11 +13,17 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use support::agent::Site;
 use support::clients::{Client, Clients};
+use support::cluster::Cluster;
 use support::evidence::{self, Kind};
 use support::fixture::{Credential, config_json};
+use support::node::{Node, NodePlan};
 use support::process::Output;
 use support::product::helper;
+use support::provider::KubeletProvider;
 use support::registry::Registry;
+
+use crate::helper_protocols::site;
+use crate::node_harness::allow_audience;
 
 const APP: &str = "team/app:1";
 
@@ -65,4 +72,29 @@ async fn pull(site: &Site, clients: &Clients, client: Client, image: &str) -> Re
     evidence::keep(Kind::Output, &output.stdout)?;
     evidence::keep(Kind::Log, &output.stderr)?;
     Ok(output)
+}
+
+/// An agent that knows no secret at all, and answers by this delegation.
+fn secretless(name: &str, delegation: &str) -> Result<Site> {
+    let site = site(name, "{\"auths\":{}}", delegation)?;
+    std::fs::remove_file(site.join("source.json"))?;
+    Ok(site)
+}
+
+/// A node whose kubelet asks the site's agent about the registry, and passes tokens for this audience on.
+async fn provider_node(
+    cluster: &Cluster,
+    name: &str,
+    site: &Site,
+    registry: &Registry,
+    audience: &str,
+) -> Result<(KubeletProvider, Node)> {
+    let host = registry.host();
+    allow_audience(cluster, name, audience).await?;
+    let provider = KubeletProvider::new(&[&host], &site.join("broker.sock"), Some(audience))?;
+    let node = NodePlan::new(name)
+        .credential_providers(provider.config(), provider.programs())
+        .join(cluster)
+        .await?;
+    Ok((provider, node))
 }

@@ -1,27 +1,17 @@
-//! No stored secret: a pod's own service account, exchanged at Keycloak or handed through.
+//! No stored secret: a pod's own service account, exchanged at Keycloak.
 
 use anyhow::{Result, ensure};
-use support::agent::Site;
 use support::clients::Clients;
 use support::cluster::Cluster;
 use support::eventually;
 use support::fixture::{Credential, config_json};
 use support::keycloak::{Keycloak, Login, Mapper, Realm};
-use support::node::{Image, Node, NodePlan, PodSpec};
-use support::provider::KubeletProvider;
+use support::node::{Image, PodSpec};
 use support::registry::Registry;
 use support::token_service::TokenService;
 
-use super::APP;
+use super::{APP, provider_node, secretless};
 use crate::helper_protocols::site;
-use crate::node_harness::allow_audience;
-
-/// An agent that knows no secret at all, and answers by this delegation.
-fn secretless(name: &str, delegation: &str) -> Result<Site> {
-    let site = site(name, "{\"auths\":{}}", delegation)?;
-    std::fs::remove_file(site.join("source.json"))?;
-    Ok(site)
-}
 
 async fn federated(realm: &Realm, namespace: &str, account: &str, repository: &str) -> Result<()> {
     let login = Login::Federated {
@@ -60,23 +50,6 @@ pub(super) async fn publish(realm: &Realm, registry: &Registry, repository: &str
     let clients = Clients::new(&config_json([(registry.host().as_str(), &token)]))?;
     let image = registry.image(&format!("{repository}:1"));
     clients.push_image(&image, &Image::pause(repository)?).await
-}
-
-async fn provider_node(
-    cluster: &Cluster,
-    name: &str,
-    site: &Site,
-    registry: &Registry,
-    audience: &str,
-) -> Result<(KubeletProvider, Node)> {
-    let host = registry.host();
-    allow_audience(cluster, name, audience).await?;
-    let provider = KubeletProvider::new(&[&host], &site.join("broker.sock"), Some(audience))?;
-    let node = NodePlan::new(name)
-        .credential_providers(provider.config(), provider.programs())
-        .join(cluster)
-        .await?;
-    Ok((provider, node))
 }
 
 #[tokio::test]
