@@ -44,11 +44,12 @@ impl Scene {
             (place.as_str(), &credential),
         ];
         let source = site.write("source.json", body(&entries))?;
-        let target = site.join("auth.json");
+        let (target, shelf) = (site.join("auth.json"), site.join("exchange"));
         site.configure(
             "",
             &format!(
                 "[[source]]\nfile = {source:?}\n[[target]]\nkind = \"containers\"\npath = {target:?}\n\
+                 [broker]\nexchange_cache = {shelf:?}\n\
                  [[delegation]]\nregistries = [\"{authority}\"]\n{}",
                 lines(&place)
             ),

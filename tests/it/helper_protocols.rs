@@ -24,12 +24,14 @@ pub(crate) fn site(name: &str, body: &str, broker: &str) -> Result<Site> {
     let site = Site::new(name)?;
     let source = site.write("source.json", body)?;
     let (target, socket) = (site.join("auth.json"), site.join("broker.sock"));
+    // The machine's own is not for tests.
+    let shelf = site.join("exchange");
     site.configure(
         "",
         &format!(
             "[[source]]\nname = \"global\"\nfile = {source:?}\n\
              [[target]]\nkind = \"containers\"\npath = {target:?}\n\
-             [broker]\nlisten = \"unix:{}\"\n{broker}\n",
+             [broker]\nlisten = \"unix:{}\"\nexchange_cache = {shelf:?}\n{broker}\n",
             socket.display()
         ),
     )?;
