@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::query::{Query, QueryError};
+
 /// Where credentials are asked for.
 pub const CREDENTIAL: &str = "/v1/credential";
 /// Where login tools' wish to store is answered.
@@ -74,6 +76,16 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         service_account_annotations: BTreeMap<String, String>,
     },
+}
+
+impl Request {
+    /// Which registry and repository it is about.
+    pub fn query(&self) -> Result<Query, QueryError> {
+        match self {
+            Self::Docker { server } => Query::of_server(server),
+            Self::Kubelet { image, .. } => Query::of_image(image),
+        }
+    }
 }
 
 /// One of three outcomes. None of them is ever told as another one: clients go on anonymously after "not ours", so an

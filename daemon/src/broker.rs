@@ -145,11 +145,7 @@ impl Broker {
     }
 
     async fn look_up(&self, request: &Request, asker: Asker) -> Answer {
-        let query = match request {
-            Request::Docker { server } => Query::of_server(server),
-            Request::Kubelet { image, .. } => Query::of_image(image),
-        };
-        let query = match query {
+        let query = match request.query() {
             Ok(query) => query,
             Err(error) => {
                 return Answer::Unavailable {
@@ -168,7 +164,11 @@ impl Broker {
         let namespace = namespace.as_deref();
         let delegations = self.delegations();
         if let Some(delegation) = delegations.find(&query) {
-            let known = self.complete(namespace).await;
+            let known = if delegation.needs_sources() {
+                self.complete(namespace).await
+            } else {
+                Arc::clone(&self.known.borrow())
+            };
             return delegation
                 .answer(&query, token, &known.offer(namespace))
                 .await;

@@ -133,6 +133,16 @@ impl Delegation {
         &self.settings.name
     }
 
+    /// Whether it looks anything up in the sources.
+    pub fn needs_sources(&self) -> bool {
+        self.settings.credential_file.is_none()
+            && match &self.settings.grant {
+                Grant::RegistryToken { .. } => true,
+                Grant::Exchange(exchange) => exchange.client,
+                Grant::PassThrough { .. } => false,
+            }
+    }
+
     /// Obtains what the client is to present, or says why not. `token` is the pod's, where kubelet sent one.
     pub async fn answer(
         &self,

@@ -18,7 +18,7 @@ use crate::broker::{Asker, Broker};
 use crate::cli::{ExchangeArgs, Protocol};
 use crate::cluster::Cluster;
 use crate::config::{self, ConfigError, Loaded, Settings};
-use crate::delegation::{Delegations, Shelf, steps};
+use crate::delegation::{Delegation, Delegations, Shelf, steps};
 use crate::exit::{Exit, complain};
 use crate::gate::Gate;
 use crate::outbound::SetupError;
@@ -116,10 +116,15 @@ async fn ask(settings: &Settings, request: &Request) -> Result<Answer, SetupErro
     // First, so that its patience and that of the sources run at the same time.
     let shelf = Shelf::open(&settings.broker.exchange_cache);
     let delegations = Delegations::new(&settings.delegations, &board, shelf.as_ref())?;
+    let query = request.query().ok();
+    let delegation = query.and_then(|query| delegations.find(&query));
+    let needs_sources = delegation.is_none_or(Delegation::needs_sources);
     let broker = Broker::new(settings.broker.clone(), delegations, board);
-    let cluster = Cluster::new(&settings.kubernetes);
-    let observed = once::observe(settings, &cluster, PATIENCE).await;
-    broker.learn(&Gate::new(settings.validation.clone()).pass(&observed));
+    if needs_sources {
+        let cluster = Cluster::new(&settings.kubernetes);
+        let observed = once::observe(settings, &cluster, PATIENCE).await;
+        broker.learn(&Gate::new(settings.validation.clone()).pass(&observed));
+    }
     // The sources were read with the rights of whoever runs this, so there is nobody to be protected from.
     Ok(broker.answer(request, Asker::Root).await)
 }

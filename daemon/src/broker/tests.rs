@@ -2,7 +2,10 @@ use pullkeeper_core::authfile::Shape;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::config::{BadEntry, Listen, Owner, RequiredAction, ValidationSettings};
+use crate::config::{
+    BadEntry, DelegationSettings, Expected, Grant, HandOut, Listen, Owner, RequiredAction, Subject,
+    ValidationSettings,
+};
 use crate::gate::Gate;
 use crate::source::{Item, Observation, Payload};
 
@@ -18,11 +21,13 @@ fn settings() -> BrokerSettings {
 
 /// A broker that has learnt these sources; `None` is one that has not answered.
 fn broker(sources: &[(&str, Option<&str>)]) -> Broker {
-    let broker = Broker::new(
-        settings(),
-        Delegations::default(),
-        Arc::new(Board::new(None)),
-    );
+    delegating(sources, &[])
+}
+
+fn delegating(sources: &[(&str, Option<&str>)], settings_of: &[DelegationSettings]) -> Broker {
+    let board = Arc::new(Board::new(None));
+    let delegations = Delegations::new(settings_of, &board, None).unwrap();
+    let broker = Broker::new(settings(), delegations, board);
     broker.learn(&wish(sources));
     broker
 }
@@ -274,4 +279,55 @@ async fn a_namespace_that_cannot_be_read_holds_up_its_own_pods_alone() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
     let words = user(&broker, of_pod("team", "a.example/x"), root).await;
     assert!(words.contains("team/pull"), "{words}");
+}
+
+/// A delegation for `d.example` that refuses for want of a token, or of an entry in the sources.
+fn delegation(grant: Grant) -> DelegationSettings {
+    DelegationSettings {
+        name: "d".to_owned(),
+        registries: vec![Query::of_server("d.example").unwrap()],
+        grant,
+        credential: None,
+        credential_file: None,
+        ca_file: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_no_source_waits_for_none() {
+    let pass_through = delegation(Grant::PassThrough {
+        subject: Subject::Workload(Expected {
+            audience: "https://d.example".to_owned(),
+            issuer: None,
+        }),
+        username: "jwt".to_owned(),
+    });
+    let begun = tokio::time::Instant::now();
+    let broker = delegating(&[("global", None)], &[pass_through]);
+    let words = message(ask(&broker, "d.example").await);
+    assert!(words.contains("only kubelet's provider gets"), "{words}");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+
+    let registry_token = |file: Option<&str>| DelegationSettings {
+        credential_file: file.map(Into::into),
+        ..delegation(Grant::RegistryToken {
+            realms: vec![],
+            secure: true,
+            hand_out: HandOut::Credential,
+        })
+    };
+    assert!(
+        !Delegations::new(
+            &[registry_token(Some("/f"))],
+            &Arc::new(Board::new(None)),
+            None
+        )
+        .unwrap()
+        .find(&Query::of_server("d.example").unwrap())
+        .unwrap()
+        .needs_sources()
+    );
+    let broker = delegating(&[("global", None)], &[registry_token(None)]);
+    let query = Query::of_server("d.example").unwrap();
+    assert!(broker.delegations().find(&query).unwrap().needs_sources());
 }
