@@ -174,6 +174,11 @@ impl Origin {
         &self.host
     }
 
+    /// The port, also when it is the scheme's own.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `host[:port]`, the port only when it is not the scheme's own.
     pub fn authority(&self) -> String {
         if self.port == default_port(self.secure) {

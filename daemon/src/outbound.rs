@@ -4,39 +4,62 @@
 //! anything of a body into an error.
 
 mod proxy;
+mod reason;
+mod trust;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pullkeeper_core::origin::Origin;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use self::proxy::Proxied;
-use crate::exit::chain;
+pub use self::trust::TrustError;
+use self::trust::{Found, Trust};
 
-/// Name look-up, TCP and TLS.
+/// Name look-up and TCP, also through a proxy.
 const CONNECT: Duration = Duration::from_secs(5);
 /// From the first byte sent to the last one received. Three requests fit into the helper's deadline.
 const TOTAL: Duration = Duration::from_secs(7);
 /// Token services answer with a few kilobytes; clients accept 64 KiB to 1 MiB.
 const LONGEST_BODY: usize = 64 << 10;
 
-/// A client with its own set of trusted certificates. Cheap to clone.
-#[derive(Clone, Debug)]
+type Connections = Client<HttpsConnector<Proxied>, Full<Bytes>>;
+
+/// A client with its own set of trusted certificates.
+#[derive(Debug)]
 pub struct Outbound {
-    client: Client<HttpsConnector<Proxied>, Full<Bytes>>,
+    trust: Arc<Trust>,
+    proxied: Proxied,
+    open: Mutex<Vec<Open>>,
+}
+
+/// Connections that believe the same.
+#[derive(Debug)]
+struct Open {
+    to: Group,
+    found: Arc<Found>,
+    connections: Connections,
+}
+
+/// Who shares connections. There are no more groups than directories, whatever is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Group {
+    /// Without TLS.
+    Plain,
+    /// With nothing of their own.
+    Common,
+    /// One with certificates of its own, by which nobody else is to be believed.
+    Own(Origin),
 }
 
 /// What came back.
@@ -53,13 +76,8 @@ pub struct Reply {
 #[derive(Debug, Error)]
 pub enum SetupError {
     /// The file of further certificates.
-    #[error("cannot read certificates from {path}: {detail}; the file must hold them in PEM form")]
-    CaFile {
-        /// Its path.
-        path: String,
-        /// What is wrong with it.
-        detail: String,
-    },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 /// Why there is no reply. Names where the request went, and nothing that was sent or received.
@@ -72,6 +90,14 @@ pub enum OutboundError {
         to: Origin,
         /// The chain of causes.
         detail: String,
+    },
+    /// It cannot be told whom to trust.
+    #[error("cannot reach {to}: {reason}")]
+    Untold {
+        /// Where.
+        to: Origin,
+        /// Which file is at fault.
+        reason: TrustError,
     },
     /// It took too long.
     #[error("{to} did not answer within {limit:?}")]
@@ -90,46 +116,19 @@ pub enum OutboundError {
 }
 
 impl Outbound {
-    /// A client that trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured) and those in
-    /// the file, and goes through the proxy that `HTTPS_PROXY` and `NO_PROXY` name.
+    /// A client that trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), those in
+    /// the file, and for an origin those in its `certs.d` directory, and goes through the proxy that `HTTPS_PROXY` and
+    /// `NO_PROXY` name. File and directory are looked at for every request, so a certificate that was replaced is used
+    /// at once; the system's are read here.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, SetupError> {
-        let mut roots = RootCertStore::empty();
-        // One that cannot be read is no reason to do without the others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = ca_file {
-            let failed = |detail| SetupError::CaFile {
-                path: path.display().to_string(),
-                detail,
-            };
-            let further = CertificateDer::pem_file_iter(path).map_err(|e| failed(e.to_string()))?;
-            let mut found = false;
-            for certificate in further {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| failed(error.to_string()))?;
-                found = true;
-            }
-            if !found {
-                return Err(failed("it holds none".to_owned()));
-            }
-        }
-        let tls = ClientConfig::builder()
-            .with_root_certificates(Arc::new(roots))
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            // Which URLs may be http is the configuration's to say, and said there.
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Proxied::from_env(CONNECT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(2)
-            .retry_canceled_requests(true)
-            .build(connector);
-        Ok(Self { client })
+        let trust = Trust::new(ca_file);
+        // A file that cannot be used is better told now than at the first pull.
+        trust.tls(&trust.everywhere()?)?;
+        Ok(Self {
+            trust: Arc::new(trust),
+            proxied: Proxied::from_env(CONNECT),
+            open: Mutex::default(),
+        })
     }
 
     /// Sends a request to an origin and reads the whole reply.
@@ -158,8 +157,10 @@ impl Outbound {
             to: to.clone(),
             detail,
         };
-        let response = self.client.request(request).await;
-        let response = response.map_err(|error| unreachable(chain(&error)))?;
+        let found = self.found(to).await?;
+        let connections = self.connections(to, &found)?;
+        let response = connections.request(request).await;
+        let response = response.map_err(|error| unreachable(reason::of(&error, to, &found)))?;
         let (head, body) = response.into_parts();
         let body = match Limited::new(body, LONGEST_BODY).collect().await {
             Ok(body) => Zeroizing::new(body.to_bytes().to_vec()),
@@ -174,4 +175,64 @@ impl Outbound {
             body,
         })
     }
+
+    /// What is trusted at this origin now. Disks may be slow, so that is asked for on another thread.
+    async fn found(&self, to: &Origin) -> Result<Arc<Found>, OutboundError> {
+        if !to.is_secure() {
+            return Ok(Arc::default());
+        }
+        let (trust, origin) = (Arc::clone(&self.trust), to.clone());
+        let found = tokio::task::spawn_blocking(move || trust.at(&origin)).await;
+        let found = found.map_err(|error| OutboundError::Unreachable {
+            to: to.clone(),
+            detail: error.to_string(),
+        })?;
+        found.map(Arc::new).map_err(|reason| OutboundError::Untold {
+            to: to.clone(),
+            reason,
+        })
+    }
+
+    /// Connections that believe what was found, and nothing else; open ones where it is still the same.
+    fn connections(&self, to: &Origin, found: &Arc<Found>) -> Result<Connections, OutboundError> {
+        let group = match &found.directory {
+            _ if !to.is_secure() => Group::Plain,
+            None => Group::Common,
+            Some(_) => Group::Own(to.clone()),
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = open.iter().position(|open| open.to == group);
+        if let Some(open) = at.map(|at| &open[at])
+            && open.found == *found
+        {
+            return Ok(open.connections.clone());
+        }
+        let tls = self.trust.tls(found);
+        let tls = tls.map_err(|reason| OutboundError::Untold {
+            to: to.clone(),
+            reason,
+        })?;
+        // Which URLs may be http is the configuration's to say, and said there.
+        let connector = HttpsConnector::from((self.proxied.clone(), tls));
+        let connections = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(2)
+            .retry_canceled_requests(true)
+            .build(connector);
+        let opened = Open {
+            to: group,
+            found: Arc::clone(found),
+            connections: Connections::clone(&connections),
+        };
+        match at {
+            // The connections that were made by the former go with it.
+            Some(at) => open[at] = opened,
+            None => open.push(opened),
+        }
+        Ok(connections)
+    }
 }
+
+#[cfg(test)]
+mod tests;
