@@ -49,7 +49,9 @@ pub(crate) fn of_pod(image: &str, token: String) -> Request {
 
 /// The helper, asked at the site's socket and configured as the site's agent.
 pub(crate) fn at(site: &Site, program: Program) -> Program {
-    program
+    let environment = site.environment().iter();
+    environment
+        .fold(program, |program, (name, value)| program.env(name, value))
         .env("PULLKEEPER_BROKER_SOCKET", site.join("broker.sock"))
         .env("PULLKEEPER_CONFIG", site.config())
         .env("PULLKEEPER_HELPER_TIMEOUT", "5")

@@ -29,6 +29,7 @@ pub struct Site {
     scratch: Scratch,
     config: PathBuf,
     program: Option<PathBuf>,
+    env: Vec<(String, String)>,
 }
 
 /// A running agent.
@@ -49,6 +50,7 @@ impl Site {
             scratch,
             config,
             program: None,
+            env: Vec::new(),
         })
     }
 
@@ -57,6 +59,18 @@ impl Site {
     pub fn running(mut self, program: PathBuf) -> Self {
         self.program = Some(program);
         self
+    }
+
+    /// Sets a variable in the environment of its agents.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// What [`Site::env`] has set.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.env
     }
 
     /// The path of an entry in the site's folder.
@@ -100,6 +114,10 @@ impl Site {
             Some(path) => Program::new("pullkeeper", path),
             None => pullkeeper()?,
         };
+        let program = self
+            .env
+            .iter()
+            .fold(program, |program, (name, value)| program.env(name, value));
         Ok(program.args(["agent", "--config"]).arg(&self.config))
     }
 

@@ -4,7 +4,7 @@
 
 mod api;
 mod apiserver;
-mod authority;
+pub(crate) mod authority;
 mod controllers;
 mod etcd;
 mod identity;

@@ -122,6 +122,12 @@ impl Endpoint {
     }
 }
 
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.url()).finish()
+    }
+}
+
 /// A complete answer.
 #[derive(Clone, Debug)]
 pub struct Answer {

@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::built;
 use crate::http::Endpoint;
+use crate::issuer::Issuer;
 use crate::part::{Part, Ready};
 use crate::ports::Port;
 use crate::process::Program;
@@ -33,7 +34,7 @@ pub struct Keycloak {
     pub server: Part,
     admin: Arc<Admin>,
     serial: AtomicU32,
-    _ports: [Port; 2],
+    _ports: [Port; 3],
     _folder: Scratch,
 }
 
@@ -46,18 +47,34 @@ impl Keycloak {
         Self::start_trusting(None).await
     }
 
+    /// [`Keycloak::start`], which tells everybody to come over https, with a certificate of this issuer for
+    /// `localhost`. Its administrator comes without.
+    ///
+    /// # Errors
+    /// As [`Keycloak::start`].
+    pub async fn start_secured(issuer: &Issuer) -> Result<Self> {
+        Self::start_with(None, Some(issuer)).await
+    }
+
     /// [`Keycloak::start`] with an authority (PEM) that may vouch for the servers it asks, as the
     /// issuer of a [`Realm::kubernetes_provider`].
     ///
     /// # Errors
     /// As [`Keycloak::start`].
     pub async fn start_trusting(authority: Option<&str>) -> Result<Self> {
+        Self::start_with(authority, None).await
+    }
+
+    async fn start_with(authority: Option<&str>, tls: Option<&Issuer>) -> Result<Self> {
         let built = built()?;
         let folder = Scratch::new("keycloak")?;
         let home = home(&built, folder.path())?;
-        let ports = [Port::free()?, Port::free()?];
-        let [port, management] = &ports;
-        let url = format!("http://localhost:{}", port.number());
+        let ports = [Port::free()?, Port::free()?, Port::free()?];
+        let [port, management, secure] = &ports;
+        let url = match tls {
+            None => format!("http://localhost:{}", port.number()),
+            Some(_) => format!("https://localhost:{}", secure.number()),
+        };
         let mut program = java(&built.join("server"), &home)?
             .args(["start", "--optimized", "--http-enabled=true"])
             // With a fixed name every token has the same issuer, by whatever address it was asked.
@@ -74,6 +91,20 @@ impl Keycloak {
         if let Some(authority) = authority {
             let trusted = folder.write("authority.pem", authority)?;
             program = program.arg(format!("--truststore-paths={}", trusted.display()));
+        }
+        if let Some(issuer) = tls {
+            let server = issuer.server(&["localhost"])?;
+            let certificate = folder.write("server.pem", server.certificate())?;
+            let key = folder.write("server.key", server.key())?;
+            program = program
+                .arg(format!("--https-port={}", secure.number()))
+                .arg(format!(
+                    "--https-certificate-file={}",
+                    certificate.display()
+                ))
+                .arg(format!("--https-certificate-key-file={}", key.display()))
+                // Which would be https, too, with that certificate.
+                .arg("--http-management-scheme=http");
         }
         let ready = Ready {
             endpoint: Endpoint::plain(management.address()),
@@ -102,7 +133,7 @@ impl Keycloak {
         SHARED.get_or_try_init(Self::start).await
     }
 
-    /// `http://localhost:port`.
+    /// `http://localhost:port`, or `https://…`.
     pub fn url(&self) -> &str {
         self.admin.url()
     }

@@ -33,6 +33,7 @@ pub mod eventually;
 pub mod evidence;
 pub mod fixture;
 pub mod http;
+pub mod issuer;
 pub mod keycloak;
 mod listener;
 pub mod node;

@@ -1,4 +1,4 @@
-//! Real registries on loopback, without TLS.
+//! Real registries on loopback, most of them without TLS.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::built;
 use crate::fixture::Credential;
 use crate::http::Endpoint;
+use crate::issuer::Issuer;
 use crate::keycloak::Realm;
 use crate::part::{Part, Ready};
 use crate::patience;
@@ -38,6 +39,7 @@ pub struct Registry {
     // First: it must be dead before its folder is removed.
     /// The server, with its log; what was pushed survives its restart.
     pub server: Part,
+    endpoint: Endpoint,
     port: Port,
     folder: Scratch,
 }
@@ -51,18 +53,23 @@ impl Registry {
         let folder = Scratch::new("registry")?;
         replace_passwords(&folder, users).await?;
         let auth = json!({ "htpasswd": { "realm": "registry", "path": folder.join(PASSWORDS) } });
-        Self::start(Program::installed("docker-registry")?, folder, &auth).await
+        Self::start(Program::installed("docker-registry")?, folder, &auth, None).await
     }
 
-    /// Debian's docker-registry 2.8, which takes tokens signed by the key of a certificate (PEM).
+    /// Debian's docker-registry 2.8, which takes tokens signed by the key of a certificate (PEM). With an
+    /// issuer it serves over https with a certificate of that.
     ///
     /// # Errors
     /// As [`Registry::with_passwords`].
-    pub async fn with_certificate(tokens: &TokenAuth, certificate: &str) -> Result<Self> {
+    pub async fn with_certificate(
+        tls: Option<&Issuer>,
+        tokens: &TokenAuth,
+        certificate: &str,
+    ) -> Result<Self> {
         let folder = Scratch::new("registry")?;
         let bundle = folder.write("issuer.pem", certificate)?;
         let auth = tokens.settings("rootcertbundle", &bundle, json!({}));
-        Self::start(Program::installed("docker-registry")?, folder, &auth).await
+        Self::start(Program::installed("docker-registry")?, folder, &auth, tls).await
     }
 
     /// distribution 3, which takes the realm's access tokens for [`SERVICE`]: clients hold one as password, and
@@ -105,7 +112,7 @@ impl Registry {
         let algorithms = json!({ "signingalgorithms": ["RS256", "ES256"] });
         let auth = tokens.settings("jwks", &keys, algorithms);
         let program = Program::new("registry", built::program("registry", "registry")?);
-        Self::start(program, folder, &auth).await
+        Self::start(program, folder, &auth, None).await
     }
 
     /// `127.0.0.1:port`, as it begins the names of its images.
@@ -120,7 +127,7 @@ impl Registry {
 
     /// For requests that no client makes.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::plain(self.port.address())
+        self.endpoint.clone()
     }
 
     /// Makes these the only users of a registry [`with passwords`](Registry::with_passwords). The
@@ -132,9 +139,14 @@ impl Registry {
         replace_passwords(&self.folder, users).await
     }
 
-    async fn start(program: Program, folder: Scratch, auth: &Value) -> Result<Self> {
+    async fn start(
+        program: Program,
+        folder: Scratch,
+        auth: &Value,
+        tls: Option<&Issuer>,
+    ) -> Result<Self> {
         let port = Port::free()?;
-        let settings = json!({
+        let mut settings = json!({
             "version": "0.1",
             "log": { "level": "info" },
             "storage": {
@@ -144,21 +156,30 @@ impl Registry {
             "http": { "addr": port.address(), "secret": "signs uploads under way, on loopback" },
             "auth": auth,
         });
+        let mut endpoint = Endpoint::plain(port.address());
+        if let Some(issuer) = tls {
+            let server = issuer.server(&["127.0.0.1", "localhost"])?;
+            settings["http"]["tls"] = json!({
+                "certificate": folder.write("server.pem", server.certificate())?,
+                "key": folder.write("server.key", server.key())?,
+            });
+            endpoint = Endpoint::tls(port.address(), issuer.trusted()?);
+        }
         let settings = folder.write("settings.yaml", settings.to_string())?;
         let program = program
             .arg("serve")
             .arg(settings)
             // distribution 3 would look for a collector.
             .env("OTEL_TRACES_EXPORTER", "none");
-        let endpoint = Endpoint::plain(port.address());
         let ready = Ready {
-            endpoint,
+            endpoint: endpoint.clone(),
             path: "/",
         };
         let mut server = Part::new(program, folder.path().to_owned(), ready);
         server.start().await?;
         Ok(Self {
             server,
+            endpoint,
             port,
             folder,
         })

@@ -1,12 +1,13 @@
 //! An HTTP server that says whatever a test wants, byte by byte if need be, and remembers what it was sent.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What is said to a request.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ pub struct Scripted {
 }
 
 struct Shared {
+    tls: Mutex<Option<Arc<ServerConfig>>>,
     say: Mutex<Say>,
     heard: Mutex<Vec<String>>,
     over: AtomicBool,
@@ -68,9 +70,22 @@ impl Scripted {
     /// # Errors
     /// When it cannot listen.
     pub fn start(say: Say) -> Result<Self> {
+        Self::listen(say, None)
+    }
+
+    /// As [`Scripted::start`], over TLS.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn start_tls(say: Say, tls: Arc<ServerConfig>) -> Result<Self> {
+        Self::listen(say, Some(tls))
+    }
+
+    fn listen(say: Say, tls: Option<Arc<ServerConfig>>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
+            tls: Mutex::new(tls),
             say: Mutex::new(say),
             heard: Mutex::default(),
             over: AtomicBool::new(false),
@@ -83,7 +98,7 @@ impl Scripted {
                 }
                 let shared = Arc::clone(&serving);
                 // A client that goes away in the middle is what some tests are about.
-                std::thread::spawn(move || shared.answer(stream));
+                std::thread::spawn(move || shared.serve(stream));
             }
         });
         Ok(Self { address, shared })
@@ -92,6 +107,20 @@ impl Scripted {
     /// `127.0.0.1:PORT`.
     pub fn authority(&self) -> String {
         self.address.to_string()
+    }
+
+    /// `localhost:PORT`.
+    pub fn local_name(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    /// Speaks TLS like this from the next connection on.
+    pub fn set_tls(&self, tls: Arc<ServerConfig>) {
+        *self
+            .shared
+            .tls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(tls);
     }
 
     /// Says this from the next request on.
@@ -131,7 +160,26 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn answer(&self, mut stream: TcpStream) -> Result<()> {
+    fn serve(&self, stream: TcpStream) -> Result<()> {
+        let tls = self
+            .tls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match tls {
+            None => self.answer(stream),
+            Some(config) => {
+                let mut stream = StreamOwned::new(ServerConnection::new(config)?, stream);
+                self.answer(&mut stream)?;
+                // Or the end would look like an attack.
+                stream.conn.send_close_notify();
+                stream.flush()?;
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(&self, mut stream: impl Read + Write) -> Result<()> {
         let mut heard = Vec::new();
         let mut buffer = [0; 4096];
         while !is_whole(&heard) {

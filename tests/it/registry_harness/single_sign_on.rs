@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use support::clients::Client;
 use support::fixture::Credential;
 use support::http::{Method, StatusCode};
+use support::issuer::Issuer;
 use support::keycloak::{Keycloak, Login, Realm};
 use support::registry::{Registry, TokenAuth};
 
@@ -122,6 +123,14 @@ async fn registry_tokens_are_given_to_get_with_a_password_alone() -> Result<()> 
 
 /// A registry that takes the realm's tokens, and a user of the realm.
 pub(crate) async fn guarded_by(realm: &Realm) -> Result<(Registry, Credential)> {
+    guarded_over(None, realm).await
+}
+
+/// As [`guarded_by`], the registry over https with a certificate of the issuer where there is one.
+pub(crate) async fn guarded_over(
+    tls: Option<&Issuer>,
+    realm: &Realm,
+) -> Result<(Registry, Credential)> {
     let service = "the-registry";
     realm.docker_client(service).await?;
     let user = Credential::new();
@@ -131,6 +140,7 @@ pub(crate) async fn guarded_by(realm: &Realm) -> Result<(Registry, Credential)> 
         service: service.to_owned(),
         issuer: realm.issuer(),
     };
-    let registry = Registry::with_certificate(&tokens, &realm.certificate().await?).await?;
+    let certificate = realm.certificate().await?;
+    let registry = Registry::with_certificate(tls, &tokens, &certificate).await?;
     Ok((registry, user))
 }

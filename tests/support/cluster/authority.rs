@@ -10,23 +10,24 @@ use rcgen::{
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::identity::{Identity, Proof};
 
 /// Signs server and client certificates; made anew for every cluster.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// A certificate and its private key, both PEM.
-pub(super) struct Pair {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject("pullkeeper-test-ca", None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,7 +42,7 @@ impl Authority {
     }
 
     /// The certificate of the authority itself, PEM.
-    pub(super) fn certificate(&self) -> String {
+    pub(crate) fn certificate(&self) -> String {
         self.issuer.pem()
     }
 
@@ -62,7 +63,7 @@ impl Authority {
     }
 
     /// TLS towards a server that this authority has signed for.
-    pub(super) fn client_config(&self, who: Option<&Identity>) -> Result<Arc<ClientConfig>> {
+    pub(crate) fn client_config(&self, who: Option<&Identity>) -> Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone())?;
         let config = ClientConfig::builder_with_provider(provider())
@@ -81,18 +82,15 @@ impl Authority {
 
     /// TLS for a server of ours on 127.0.0.1.
     pub(super) fn server_config(&self, name: &str) -> Result<Arc<ServerConfig>> {
-        let pair = self.server(name)?;
-        let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes())?];
-        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes())?;
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        self.server(name)?.server_config(None)
     }
 
-    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Pair> {
+    /// What the parameters say, for this use.
+    pub(crate) fn sign(
+        &self,
+        mut params: CertificateParams,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<Pair> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate()?;
@@ -104,6 +102,29 @@ impl Authority {
             certificate,
             key: key.serialize_pem(),
         })
+    }
+}
+
+impl Pair {
+    /// TLS for a server of ours that shows this certificate. With an authority, clients must show one that it signed.
+    pub(crate) fn server_config(&self, clients: Option<&Authority>) -> Result<Arc<ServerConfig>> {
+        let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes())?];
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?;
+        let config = match clients {
+            None => config.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.issuer.der().clone())?;
+                let known =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+                config.with_client_cert_verifier(known.build()?)
+            }
+        };
+        let mut config = config.with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
     }
 }
 
