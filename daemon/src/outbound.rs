@@ -3,6 +3,7 @@
 //! What it never does: follow a redirect, retry, go on longer than its limits, read a body without a bound, or put
 //! anything of a body into an error.
 
+mod listed;
 mod proxy;
 mod reason;
 mod trust;

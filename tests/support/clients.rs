@@ -75,6 +75,16 @@ impl Clients {
         self.home.write("config.json", config_json).map(drop)
     }
 
+    /// Makes these the authorities (PEM) that podman, buildah and skopeo trust at this registry, and at where that
+    /// sends them.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn trust(&self, registry: &str, authorities: &str) -> Result<()> {
+        let name = format!(".config/containers/certs.d/{registry}/ca.crt");
+        self.home.write(name, authorities).map(drop)
+    }
+
     /// The auth file.
     pub fn auth_file(&self) -> PathBuf {
         self.home.join("config.json")

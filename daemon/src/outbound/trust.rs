@@ -25,6 +25,8 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::listed::Listed;
+
 /// Below the home directory.
 const OF_USER: &str = ".config/containers/certs.d";
 /// Where containers tools look, and then docker.
@@ -108,7 +110,14 @@ impl Trust {
                 .add(authority.clone())
                 .map_err(|error| unusable(path, format!("it holds a broken one: {error}")))?;
         }
-        let config = ClientConfig::builder().with_root_certificates(roots);
+        let listed = found.authorities.iter().map(|(_, listed)| listed.clone());
+        let config = match Listed::new(Arc::clone(&roots), listed.collect()) {
+            Ok(verifier) => ClientConfig::builder()
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier)),
+            // No roots at all: then nobody is believed, and that is told when somebody is asked.
+            Err(_) => ClientConfig::builder().with_root_certificates(roots),
+        };
         match &found.shown {
             None => Ok(config.with_no_client_auth()),
             Some(Shown { path, chain, key }) => config

@@ -143,14 +143,7 @@ async fn registry_and_single_sign_on_are_trusted_each_by_its_own_authority() -> 
     let agent = directory_only.start().await?;
     knows(&directory_only, &host, &user).await?;
     let clients = Clients::new(&json!({"credHelpers": {(&host): "pullkeeper"}}).to_string())?;
-    let certificates = clients
-        .home()
-        .join(".config/containers/certs.d")
-        .join(&host);
-    std::fs::create_dir_all(&certificates)?;
-    for (name, issuer) in [("registry.crt", &of_registry), ("sso.crt", &of_sso)] {
-        std::fs::write(certificates.join(name), issuer.certificate())?;
-    }
+    clients.trust(&host, &(of_registry.certificate() + &of_sso.certificate()))?;
     let path = std::env::var("PATH").context("no PATH")?;
     let folder = helper_folder(&directory_only)?;
     let pulled = clients
@@ -236,6 +229,35 @@ async fn nothing_is_sent_to_whom_the_certificate_does_not_fit() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_listed_itself_is_good_for_its_server_alone() -> Result<()> {
+    let [listed, copied] = [(); 2].map(|()| Certified::by_itself(&["localhost"]));
+    let (listed, copied) = (listed?, copied?);
+    let sso = Scripted::start_tls(token(), listed.served()?)?;
+    let scene = Scene::new("listed", sso.local_name(), "")?;
+    let name = format!("home/.config/containers/certs.d/{}/server.crt", scene.place);
+    let list = |certified: &Certified| scene.site.write(&name, certified.certificate());
+    let unknown = "is signed by an authority that is not trusted here";
+    scene.refused(&[unknown, "`ca_file`"]).await?;
+    list(&copied)?;
+    scene.refused(&[unknown]).await?;
+    for (shown, words) in [
+        (
+            Certified::by_itself(&["sso.example"])?,
+            "for other names than localhost",
+        ),
+        (Certified::expired_by_itself(&["localhost"])?, "has expired"),
+    ] {
+        list(&shown)?;
+        sso.set_tls(shown.served()?);
+        scene.refused(&[words]).await?;
+    }
+    assert_eq!(sso.heard(), Vec::<String>::new());
+    list(&listed)?;
+    sso.set_tls(listed.served()?);
+    scene.answered().await
+}
+
+#[tokio::test]
 async fn who_speaks_no_tls_is_told_so() -> Result<()> {
     let plain = TokenService::start()?;
     let place = plain.realm();
@@ -300,8 +322,12 @@ async fn a_client_certificate_is_shown_where_it_belongs() -> Result<()> {
     scene.refused(&["it refuses TLS", &words]).await?;
     assert_eq!(sso.heard(), Vec::<String>::new());
     let show = |certified: &Certified| -> Result<()> {
-        std::fs::write(directory.join("node.cert"), certified.certificate())?;
-        Ok(std::fs::write(directory.join("node.key"), certified.key())?)
+        let shown = |name: &str, content: &str| {
+            let name = format!("home/.config/containers/certs.d/{}/{name}", scene.place);
+            scene.site.write(&name, content)
+        };
+        shown("node.cert", certified.certificate())?;
+        shown("node.key", certified.key()).map(drop)
     };
     show(&issuer.client()?)?;
     scene.refused(&["it refuses TLS"]).await?;

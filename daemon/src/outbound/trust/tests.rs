@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -25,7 +26,10 @@ impl Place {
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
+        File::create(&path)
+            .unwrap()
+            .write_all(content.as_ref())
+            .unwrap();
         path
     }
 
@@ -84,10 +88,10 @@ fn of_several_directories_the_first_counts_and_the_file_always() {
 #[test]
 fn what_changed_is_noticed_and_what_did_not_is_the_same() {
     let place = Place::new();
-    let file = place.write("system/r.example/ca.crt", pair().0);
+    place.write("system/r.example/ca.crt", pair().0);
     let first = place.at("https://r.example").unwrap();
     assert_eq!(first, place.at("https://r.example").unwrap());
-    fs::write(&file, pair().0).unwrap();
+    place.write("system/r.example/ca.crt", pair().0);
     let second = place.at("https://r.example").unwrap();
     assert_ne!(first, second);
     let (certificate, key) = pair();
