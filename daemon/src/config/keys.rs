@@ -441,8 +441,8 @@ pub static KEYS: &[Key] = &[
         flag: None,
         also_environment: None,
         kind: Kind::Path,
-        default: Fallback::Unset("the system's certificates alone"),
-        meaning: "Certificates in PEM form that registry and token service may be signed by, besides the system's.",
+        default: Fallback::Unset("none"),
+        meaning: "Certificates in PEM form that registry and token service may be signed by, besides the system's and those in their `certs.d` directories.",
     },
     Key {
         path: "delegation.registry_scheme",
