@@ -5,6 +5,7 @@ mod clients;
 mod node;
 mod pass_through;
 mod project;
+mod proxy;
 mod tls;
 mod tokens;
 mod workloads;

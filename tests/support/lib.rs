@@ -32,6 +32,7 @@ pub mod cluster;
 pub mod eventually;
 pub mod evidence;
 pub mod fixture;
+pub mod forward;
 pub mod http;
 pub mod issuer;
 pub mod keycloak;

@@ -109,6 +109,11 @@ impl Scripted {
         self.address.to_string()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// `localhost:PORT`.
     pub fn local_name(&self) -> String {
         format!("localhost:{}", self.address.port())

@@ -6,12 +6,16 @@ use std::io;
 use pullkeeper_core::origin::Origin;
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 
+use super::proxy::ProxyError;
 use super::trust::Found;
 use crate::exit::chain;
 
 /// The words for a request that failed at this origin, where this was trusted.
 pub(super) fn of(error: &(dyn Error + 'static), to: &Origin, found: &Found) -> String {
-    match tls(error) {
+    if let Some(failed) = cause::<ProxyError>(error) {
+        return failed.to_string();
+    }
+    match cause(error) {
         Some(Tls::InvalidCertificate(refused)) => certificate(refused, to, found),
         // What the first bytes of anything else look like.
         Some(Tls::InvalidMessage(_)) => {
@@ -76,8 +80,8 @@ fn wants_certificate(alert: AlertDescription) -> bool {
     )
 }
 
-/// The TLS error among the causes. An I/O error passes on the source of what it holds, and not that itself.
-fn tls<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
+/// The error of this type among the causes. An I/O error passes on the source of what it holds, and not that itself.
+fn cause<'a, E: Error + 'static>(mut error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     loop {
         if let Some(found) = error.downcast_ref() {
             return Some(found);

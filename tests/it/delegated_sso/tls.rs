@@ -42,16 +42,16 @@ fn refused(output: &Output, words: &[&str]) -> Result<()> {
 }
 
 /// A token service, and a delegation that asks it for every question anew.
-struct Scene {
-    site: Site,
-    credential: Credential,
-    /// `localhost:PORT`.
+pub(super) struct Scene {
+    pub(super) site: Site,
+    pub(super) credential: Credential,
+    /// `HOST[:PORT]`.
     place: String,
 }
 
 impl Scene {
     /// `lines` are added to the delegation.
-    fn new(name: &str, place: String, lines: &str) -> Result<Self> {
+    pub(super) fn new(name: &str, place: String, lines: &str) -> Result<Self> {
         let credential = Credential::new();
         let site = site(
             name,
@@ -68,15 +68,15 @@ impl Scene {
         })
     }
 
-    async fn get(&self) -> Result<Output> {
+    pub(super) async fn get(&self) -> Result<Output> {
         docker(&self.site, "get", REGISTRY).await
     }
 
-    async fn refused(&self, words: &[&str]) -> Result<()> {
+    pub(super) async fn refused(&self, words: &[&str]) -> Result<()> {
         refused(&self.get().await?, words)
     }
 
-    async fn answered(&self) -> Result<()> {
+    pub(super) async fn answered(&self) -> Result<()> {
         let output = self.get().await?;
         ensure!(output.status.success(), "{}", output.stdout);
         let found: Value = serde_json::from_str(&output.stdout)?;
@@ -84,14 +84,14 @@ impl Scene {
         Ok(())
     }
 
-    fn trust(&self, issuer: &Issuer) -> Result<()> {
+    pub(super) fn trust(&self, issuer: &Issuer) -> Result<()> {
         trust(&self.site, &self.place, issuer)
     }
 }
 
 const TOKEN: &str = "fixture-secret-token";
 
-fn token() -> Say {
+pub(super) fn token() -> Say {
     let body = json!({ "access_token": TOKEN, "expires_in": 0 });
     Say::response("200 OK", "", &body.to_string())
 }
