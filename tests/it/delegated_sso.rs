@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use support::agent::Site;
-use support::clients::{Client, Clients};
+use support::clients::{Client, Clients, by_name};
 use support::cluster::Cluster;
 use support::evidence::{self, Kind};
 use support::fixture::{Credential, config_json};
@@ -30,11 +30,12 @@ use crate::node_harness::allow_audience;
 const APP: &str = "team/app:1";
 
 /// What an administrator writes for the documentation's procedure; `registry_scheme` only because this registry has
-/// no TLS.
+/// no TLS, and its second name for oras.
 fn delegation(registry: &Registry, realm: &str) -> String {
     format!(
-        "[[delegation]]\nregistries = [\"{}\"]\nrealms = [\"{realm}\"]\nregistry_scheme = \"http\"\n",
-        registry.host()
+        "[[delegation]]\nregistries = [\"{}\", \"{}\"]\nrealms = [\"{realm}\"]\nregistry_scheme = \"http\"\n",
+        registry.host(),
+        by_name(&registry.host())
     )
 }
 

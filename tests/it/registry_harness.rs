@@ -15,10 +15,11 @@ use support::process::Output;
 const APP: &str = "team/app:1";
 /// What clients say after a 401. Docker's command takes it from every way it knows to a registry
 /// and then tells only that no way led to a manifest, or that it has nothing to show.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 5] = [
     "unauthorized",
     "authentication required",
     "no basic auth credentials",
+    "basic credential not found",
     "no such manifest",
 ];
 

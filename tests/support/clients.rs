@@ -21,6 +21,8 @@ pub enum Client {
     Buildah,
     /// crane of go-containerregistry, which reads auth files as `docker` does.
     Crane,
+    /// oras, which reads auth files as `docker` does, with a library of its own. It pulls [`by_name`].
+    Oras,
     /// The docker command, without an engine: it can read manifests, which needs the same
     /// credential.
     Docker,
@@ -28,11 +30,12 @@ pub enum Client {
 
 impl Client {
     /// Every one of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Skopeo,
         Self::Podman,
         Self::Buildah,
         Self::Crane,
+        Self::Oras,
         Self::Docker,
     ];
 
@@ -42,6 +45,7 @@ impl Client {
             Self::Podman => "podman",
             Self::Buildah => "buildah",
             Self::Crane => "crane",
+            Self::Oras => "oras",
             Self::Docker => "docker",
         }
     }
@@ -101,7 +105,10 @@ impl Clients {
     /// When it is missing; says how to get it.
     pub fn program(&self, client: Client) -> Result<Program> {
         let program = match client {
-            Client::Crane => Program::new("crane", built::program("registry", "crane")?),
+            Client::Crane | Client::Oras => {
+                let name = client.name();
+                Program::new(name, built::program("registry", name)?)
+            }
             _ => Program::installed(client.name())?,
         };
         let program = program
@@ -122,7 +129,7 @@ impl Clients {
         Ok(match client {
             Client::Podman => store(program).arg("--tmpdir").arg(self.home.join("tmp")),
             Client::Buildah => store(program),
-            Client::Skopeo | Client::Crane | Client::Docker => program,
+            Client::Skopeo | Client::Crane | Client::Oras | Client::Docker => program,
         })
     }
 
@@ -158,6 +165,19 @@ impl Clients {
             Client::Crane => program
                 .args(["pull", "--insecure", image])
                 .arg(self.home.join("pulled.tar")),
+            Client::Oras => {
+                let config = by_name(&std::fs::read_to_string(self.auth_file())?);
+                let config = self.home.write("oras/config.json", config)?;
+                program
+                    .env("DOCKER_CONFIG", config.with_file_name(""))
+                    .args([
+                        "copy",
+                        "--from-plain-http",
+                        &by_name(image),
+                        "--to-oci-layout",
+                    ])
+                    .arg(format!("{}:pulled", self.home.join("layout").display()))
+            }
             Client::Docker => program.args(["manifest", "inspect", "--insecure", image]),
         };
         program.run(patience()).await
@@ -208,6 +228,12 @@ impl Clients {
         let (_, digest) = digest.with_context(|| format!("crane told {:?}", pushed.stdout))?;
         Ok(digest.to_owned())
     }
+}
+
+/// The same registry by its host's name. oras follows a challenge to loopback only from that very name (oras-go 2.7),
+/// and crane none from one loopback address to another, so realms are at `localhost` and registries are not.
+pub fn by_name(text: &str) -> String {
+    text.replace("127.0.0.1:", "localhost:")
 }
 
 /// `docker-credential-ecr-login`, a helper that is compared with ours. Its environment is empty but
