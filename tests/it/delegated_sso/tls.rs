@@ -10,6 +10,7 @@ use support::issuer::{Certified, Issuer};
 use support::keycloak::Keycloak;
 use support::patience;
 use support::process::Output;
+use support::registry::Registry;
 use support::scripted::{Say, Scripted};
 use support::token_service::TokenService;
 
@@ -268,7 +269,17 @@ async fn who_speaks_no_tls_is_told_so() -> Result<()> {
     let words = format!("cannot reach https://{place}: it does not speak TLS there");
     scene.refused(&[&words, "check scheme and port"]).await?;
     assert_eq!(plain.seen(), Vec::new());
-    Ok(())
+
+    // A real registry, whose delegation does not say that it has no TLS.
+    let registry = Registry::with_passwords(&[&scene.credential]).await?;
+    let host = registry.host();
+    let site = site(
+        "plain-registry",
+        &body(&[(&host, &scene.credential)]),
+        &format!("[[delegation]]\nregistries = [\"{host}\"]\nrealms = [\"https://{place}\"]\n"),
+    )?;
+    let words = format!("cannot reach https://{host}: it does not speak TLS there");
+    refused(&docker(&site, "get", host.as_str()).await?, &[&words])
 }
 
 #[tokio::test]
