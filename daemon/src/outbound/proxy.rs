@@ -71,6 +71,16 @@ impl Proxied {
     }
 
     fn new(proxy: &str, no: &str, limit: Duration) -> Self {
+        // Go's programs, for which the node's variable is written, take `*.example` for what curl calls `.example`.
+        let no = no.split(',').map(str::trim);
+        let no: Vec<_> = no
+            .map(|host| {
+                host.strip_prefix('*')
+                    .filter(|rest| !rest.is_empty())
+                    .unwrap_or(host)
+            })
+            .collect();
+        let no = no.join(",");
         let mut direct = HttpConnector::new();
         // TLS comes on top of it.
         direct.enforce_http(false);
@@ -78,7 +88,7 @@ impl Proxied {
         let matcher = |proxy: &str| {
             Matcher::builder()
                 .https(proxy.to_owned())
-                .no(no.to_owned())
+                .no(no.clone())
                 .build()
         };
         let readable = || {

@@ -27,6 +27,7 @@ fn the_proxy_is_for_everything_but_this_machine_and_what_is_excepted() {
         ("o.example", "https://sso.example", "proxy.example:3128"),
         ("10.0.0.0/8", "https://10.1.2.3", "direct"),
         ("*", "https://sso.example", "direct"),
+        ("other, *.example", "https://sso.example", "direct"),
     ] {
         assert_eq!(way(proxy, no, url), expected, "{no} {url}");
     }
