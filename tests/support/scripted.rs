@@ -210,7 +210,7 @@ impl Shared {
 }
 
 impl Say {
-    fn to(self, request: &str, mut stream: TcpStream) -> Result<()> {
+    fn to(self, request: &str, mut stream: impl Read + Write) -> Result<()> {
         match self {
             Self::Judged(judge) => return judge.0(request).to(request, stream),
             Self::Bytes(bytes) => stream.write_all(&bytes)?,
