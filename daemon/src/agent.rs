@@ -20,11 +20,13 @@ use self::pipeline::Pipeline;
 use crate::admin;
 use crate::broker::{self, Broker};
 use crate::cli::AgentArgs;
+use crate::cluster::Cluster;
 use crate::config::{self, ConfigError, Listen, Loaded, Settings};
-use crate::delegation::Delegations;
+use crate::delegation::{Delegations, Means};
 use crate::exit::{Exit, complain};
 use crate::gate::Gate;
 use crate::listener::{ListenError, Listener};
+use crate::outbound::SetupError;
 use crate::signal::{Event, Signals};
 use crate::status::Board;
 use crate::telemetry::{self, LogControl};
@@ -121,6 +123,16 @@ struct Agent<'a> {
     helpers: Endpoint,
 }
 
+fn delegations(settings: &Settings, board: &Arc<Board>) -> Result<Delegations, SetupError> {
+    let means = Means {
+        board,
+        cluster: &Cluster::new(&settings.kubernetes),
+        // What one process keeps in its memory no other one needs.
+        shelf: None,
+    };
+    Delegations::new(&settings.delegations, &means)
+}
+
 impl<'a> Agent<'a> {
     async fn run(
         arguments: &'a AgentArgs,
@@ -130,7 +142,7 @@ impl<'a> Agent<'a> {
     ) -> Exit {
         let settings = &loaded.settings;
         let board = Arc::new(Board::new(settings.node_name.clone()));
-        let delegations = match Delegations::new(&settings.delegations, &board, None) {
+        let delegations = match delegations(settings, &board) {
             Ok(delegations) => delegations,
             Err(error) => {
                 complain("cannot start", &error);
@@ -206,15 +218,17 @@ impl<'a> Agent<'a> {
         };
         let settings = &loaded.settings;
         // What can fail comes first, so that a refused configuration changes nothing.
-        let delegations = if self.broker.delegations().differ_from(&settings.delegations) {
-            match Delegations::new(&settings.delegations, &self.board, None) {
+        let former = &self.loaded.settings;
+        let differ = self.broker.delegations().differ_from(&settings.delegations)
+            || settings.kubernetes != former.kubernetes;
+        let delegations = if differ {
+            match delegations(settings, &self.board) {
                 Ok(delegations) => Some(delegations),
                 Err(error) => return self.refuse(pipeline, crate::exit::chain(&error)),
             }
         } else {
             None
         };
-        let former = &self.loaded.settings;
         let admin = if settings.admin == former.admin {
             Ok(None)
         } else {

@@ -218,21 +218,5 @@ fn outcome(answer: &Answer) -> &'static str {
     }
 }
 
-/// A credential as clients take it; `None` where it is not text, which no protocol can carry.
-fn found(credential: &pullkeeper_core::authfile::Credential) -> Option<Answer> {
-    let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.to_owned());
-    let (username, secret) = if credential.password().is_empty() && credential.username().is_empty()
-    {
-        // Clients read this name as "the secret is an identity token".
-        ("<token>".to_owned(), text(credential.identity_token())?)
-    } else {
-        (text(credential.username())?, text(credential.password())?)
-    };
-    Some(Answer::Found {
-        username,
-        secret: Secret::new(secret),
-    })
-}
-
 #[cfg(test)]
 mod tests;

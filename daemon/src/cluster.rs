@@ -6,7 +6,7 @@ use hyper::header::{HeaderValue, USER_AGENT};
 use kube::{
     Client, Config,
     client::{AuthError, ClientBuilder},
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError},
+    config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError},
 };
 use thiserror::Error;
 use tokio::{
@@ -102,6 +102,18 @@ impl Cluster {
         )
     }
 
+    /// The same API server for somebody else: clients that show no credential of their own.
+    pub fn anonymous(&self) -> Self {
+        let way = match &self.0.way {
+            Way::Settings(kubeconfig) | Way::Anonymous(kubeconfig) => {
+                Way::Anonymous(kubeconfig.clone())
+            }
+            #[cfg(test)]
+            Way::Given(client) => Way::Given(client.clone()),
+        };
+        Self::with(way, self.0.request_timeout)
+    }
+
     /// The current client. Makes one if there is none, from what the files say at that time.
     pub async fn connection(&self) -> Result<Connection, ClusterError> {
         let Inner {
@@ -117,7 +129,8 @@ impl Cluster {
             });
         }
         let client = match way {
-            Way::Settings(kubeconfig) => current.made(kubeconfig, *request_timeout).await?,
+            Way::Settings(kubeconfig) => current.made(kubeconfig, false, *request_timeout).await?,
+            Way::Anonymous(kubeconfig) => current.made(kubeconfig, true, *request_timeout).await?,
             #[cfg(test)]
             Way::Given(client) => client.clone(),
         };
@@ -197,6 +210,8 @@ struct Current {
 /// Where clients come from.
 enum Way {
     Settings(Option<PathBuf>),
+    /// The same without the credentials.
+    Anonymous(Option<PathBuf>),
     #[cfg(test)]
     Given(Client),
 }
@@ -207,13 +222,14 @@ impl Current {
     async fn made(
         &mut self,
         kubeconfig: &Option<PathBuf>,
+        anonymous: bool,
         limit: Duration,
     ) -> Result<Client, ClusterError> {
         let making = self.making.get_or_insert_with(|| {
             let (kubeconfig, runtime) = (kubeconfig.clone(), Handle::current());
             spawn_blocking(move || {
                 let _runtime = runtime.enter();
-                make(kubeconfig, limit, &runtime)
+                make(kubeconfig, anonymous, limit, &runtime)
             })
         });
         let made = timeout(limit, making)
@@ -230,6 +246,7 @@ impl Current {
 
 fn make(
     kubeconfig: Option<PathBuf>,
+    anonymous: bool,
     request_timeout: Duration,
     runtime: &Handle,
 ) -> Result<Client, ClusterError> {
@@ -252,6 +269,9 @@ fn make(
         }
         None => Config::incluster_env().map_err(|e| unusable(e.to_string()))?,
     };
+    if anonymous {
+        config.auth_info = AuthInfo::default();
+    }
     // Retries of kube's own would hide for minutes that the API server refuses (429, 503).
     config.default_retry = false;
     config.connect_timeout = Some(request_timeout.min(CONNECT_TIMEOUT));

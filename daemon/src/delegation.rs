@@ -10,6 +10,7 @@ mod cache;
 mod credential;
 mod discovery;
 mod message;
+mod namespace;
 mod registry_token;
 mod shelf;
 mod slot;
@@ -29,12 +30,14 @@ use tokio::time::Instant;
 
 use self::cache::Cache;
 use self::discovery::Discovery;
+use self::namespace::ApiServer;
 use self::registry_token::RegistryToken;
 pub use self::shelf::Shelf;
 pub use self::steps::steps;
 use self::stored::Stored;
 use self::subject::{Held, Holder};
 use self::token_endpoint::Granted;
+use crate::cluster::Cluster;
 use crate::config::{DelegationSettings, Exchange, Grant, Subject};
 use crate::outbound::{Outbound, SetupError};
 use crate::status::Board;
@@ -43,11 +46,23 @@ use crate::status::Board;
 #[derive(Debug, Default)]
 pub struct Delegations(Vec<Delegation>);
 
+/// What delegations make use of.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'m> {
+    /// Where exchanges are counted.
+    pub board: &'m Arc<Board>,
+    /// The way to the API server, for those that read Secrets with a pod's token.
+    pub cluster: &'m Cluster,
+    /// Where what is obtained is kept for other processes of this user.
+    pub shelf: Option<&'m Shelf>,
+}
+
 /// One delegation, and what it has obtained so far.
 #[derive(Debug)]
 pub struct Delegation {
     settings: DelegationSettings,
     outbound: Outbound,
+    api_server: ApiServer,
     discovery: Discovery,
     cache: Cache,
     board: Arc<Board>,
@@ -91,25 +106,26 @@ pub trait Credentials: Sync {
     /// The namespace that has credentials of its own, for whose pods alone what they obtain is kept.
     fn namespace(&self) -> Option<&str>;
 
+    /// What holds them, in an error's words.
+    fn holder(&self) -> String {
+        "the pull secret".to_owned()
+    }
+
     /// The pull secret's credential for this place, if there is one.
     fn of(&self, place: &Query) -> Option<Credential>;
 }
 
 impl Delegations {
-    /// Makes ready what the configuration asks for. Nothing is sent yet. What is obtained is kept on the shelf, if there
-    /// is one, for other processes of this user.
-    pub fn new(
-        settings: &[DelegationSettings],
-        board: &Arc<Board>,
-        shelf: Option<&Shelf>,
-    ) -> Result<Self, SetupError> {
+    /// Makes ready what the configuration asks for. Nothing is sent yet.
+    pub fn new(settings: &[DelegationSettings], means: &Means<'_>) -> Result<Self, SetupError> {
         let delegations = settings.iter().map(|settings| {
             Ok(Delegation {
                 settings: settings.clone(),
                 outbound: Outbound::new(settings.ca_file.as_deref())?,
+                api_server: ApiServer::new(means.cluster),
                 discovery: Discovery::default(),
-                cache: Cache::sharing(shelf, settings),
-                board: Arc::clone(board),
+                cache: Cache::sharing(means.shelf, settings),
+                board: Arc::clone(means.board),
                 told: Mutex::default(),
             })
         });
@@ -139,7 +155,7 @@ impl Delegation {
             && match &self.settings.grant {
                 Grant::RegistryToken { .. } => true,
                 Grant::Exchange(exchange) => exchange.client,
-                Grant::PassThrough { .. } => false,
+                Grant::NamespaceSecrets { .. } | Grant::PassThrough { .. } => false,
             }
     }
 
@@ -153,10 +169,7 @@ impl Delegation {
         let outcome = self.obtain(query, token, credentials).await;
         self.tell(outcome.as_ref().err());
         match outcome {
-            Ok(obtained) => Answer::Found {
-                username: obtained.username,
-                secret: obtained.secret,
-            },
+            Ok(obtained) => obtained.into(),
             Err(failure) => Answer::Unavailable {
                 message: format!("delegation {}: {}", self.name(), failure.message),
             },
@@ -213,26 +226,65 @@ impl Delegation {
             Grant::Exchange(exchange) => {
                 Box::pin(self.exchange(registry, exchange, token, credentials)).await
             }
-            Grant::RegistryToken {
-                realms,
-                secure,
-                hand_out,
+            Grant::NamespaceSecrets {
+                subject, realms, ..
             } => {
-                let find = |place: String| credential::find(&self.settings, &place, credentials);
-                let token = RegistryToken {
-                    outbound: &self.outbound,
-                    registry: &registry,
-                    secure: *secure,
-                    realms,
-                    hand_out: *hand_out,
+                let held = hold(subject, token).await?;
+                let Holder::Account(account) = held.holder else {
+                    return Err(Failure::new(
+                        "the service-account token does not say completely whose it is",
+                    ));
                 };
-                let with = realms.iter().flat_map(|realm| find(realm.authority()));
-                let with: Vec<_> = with.collect();
-                let exchange = async || self.counted(token.exchange(&find)).await;
-                let key = (registry.clone(), Identity::holding(credentials));
-                self.cache.get(key, &with, exchange).await
+                let secrets = self.api_server.pull_secrets(&account, &held.token).await?;
+                if realms.is_empty() {
+                    let obtained = Obtained::entry(&secrets.entry(query)?);
+                    obtained.ok_or_else(|| Failure::new("the entry is not UTF-8"))
+                } else {
+                    let identity = Identity::Account(account);
+                    Box::pin(self.registry_token(&registry, identity, &secrets)).await
+                }
+            }
+            Grant::RegistryToken { .. } => {
+                let identity = Identity::holding(credentials);
+                Box::pin(self.registry_token(&registry, identity, credentials)).await
             }
         }
+    }
+
+    /// Tries the credential of the registry's token service.
+    async fn registry_token(
+        &self,
+        registry: &str,
+        identity: Identity,
+        credentials: &dyn Credentials,
+    ) -> Result<Obtained, Failure> {
+        let (Grant::RegistryToken {
+            realms,
+            secure,
+            hand_out,
+        }
+        | Grant::NamespaceSecrets {
+            realms,
+            secure,
+            hand_out,
+            ..
+        }) = &self.settings.grant
+        else {
+            return Err(Failure::new("it has no realms"));
+        };
+        let find = |place: String| credential::find(&self.settings, &place, credentials);
+        let token = RegistryToken {
+            outbound: &self.outbound,
+            registry,
+            secure: *secure,
+            realms,
+            hand_out: *hand_out,
+        };
+        let with = realms.iter().flat_map(|realm| find(realm.authority()));
+        let with: Vec<_> = with.collect();
+        let exchange = async || self.counted(token.exchange(&find)).await;
+        let key = (registry.to_owned(), identity);
+        self.cache.get(key, &with, exchange).await
     }
 
     /// Obtains a token, and keeps it for whom it was obtained.
@@ -327,6 +379,32 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let worked = tokio::task::spawn_blocking(work).await;
     worked.unwrap_or_else(|_| Err(Failure::new("the agent is ending")))
+}
+
+impl Obtained {
+    /// An entry as clients take it, good for once; `None` where it is not text, which no protocol can carry.
+    pub fn entry(credential: &Credential) -> Option<Self> {
+        let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.to_owned());
+        let (username, secret) = match (credential.username(), credential.password()) {
+            // Clients read this name as "the secret is an identity token".
+            ([], []) => ("<token>".to_owned(), text(credential.identity_token())?),
+            (username, password) => (text(username)?, text(password)?),
+        };
+        Some(Self {
+            username,
+            secret: Secret::new(secret),
+            life: Duration::ZERO,
+        })
+    }
+}
+
+impl From<Obtained> for Answer {
+    fn from(obtained: Obtained) -> Self {
+        Self::Found {
+            username: obtained.username,
+            secret: obtained.secret,
+        }
+    }
 }
 
 impl Identity {

@@ -18,7 +18,7 @@ use crate::broker::{Asker, Broker};
 use crate::cli::{ExchangeArgs, Protocol};
 use crate::cluster::Cluster;
 use crate::config::{self, ConfigError, Loaded, Settings};
-use crate::delegation::{Delegation, Delegations, Shelf, steps};
+use crate::delegation::{Delegation, Delegations, Means, Shelf, steps};
 use crate::exit::{Exit, complain};
 use crate::gate::Gate;
 use crate::outbound::SetupError;
@@ -115,13 +115,18 @@ async fn ask(settings: &Settings, request: &Request) -> Result<Answer, SetupErro
     let board = Arc::new(Board::new(settings.node_name.clone()));
     // First, so that its patience and that of the sources run at the same time.
     let shelf = Shelf::open(&settings.broker.exchange_cache);
-    let delegations = Delegations::new(&settings.delegations, &board, shelf.as_ref())?;
+    let cluster = Cluster::new(&settings.kubernetes);
+    let means = Means {
+        board: &board,
+        cluster: &cluster,
+        shelf: shelf.as_ref(),
+    };
+    let delegations = Delegations::new(&settings.delegations, &means)?;
     let query = request.query().ok();
     let delegation = query.and_then(|query| delegations.find(&query));
     let needs_sources = delegation.is_none_or(Delegation::needs_sources);
     let broker = Broker::new(settings.broker.clone(), delegations, board);
     if needs_sources {
-        let cluster = Cluster::new(&settings.kubernetes);
         let observed = once::observe(settings, &cluster, PATIENCE).await;
         broker.learn(&Gate::new(settings.validation.clone()).pass(&observed));
     }

@@ -14,6 +14,7 @@
 
 pub use error::SourceError;
 pub use join::{Context, Resync, spawn};
+pub(crate) use object::items as items_of_list;
 pub use observation::{Item, Observation, Payload, Revision};
 pub(crate) use regular::read as read_regular;
 

@@ -179,6 +179,12 @@ token_file = "/var/lib/renewed"
 credential_file = "/etc/client.json"
 
 [[delegation]]
+registries = ["projects.invalid"]
+preset = "namespace-secrets"
+audience = "https://kubernetes.default.svc"
+realms = ["https://sso.invalid"]
+
+[[delegation]]
 registries = ["identity.invalid"]
 realms = ["https://sso.invalid"]
 hand_out = "identity-token"
@@ -235,6 +241,14 @@ hand_out = "identity-token"
                 "read the refresh token in /var/lib/renewed",
                 "client ID and secret of the entry for sso.invalid in /etc/client.json",
                 "put it into /var/lib/renewed before anything else",
+            ],
+        ),
+        (
+            "projects.invalid",
+            &[
+                "`serviceAccountTokenAudience: https://kubernetes.default.svc`",
+                "GET the Secrets of type kubernetes.io/dockerconfigjson in the pod's namespace",
+                "Basic authorization of their entry for sso.invalid",
             ],
         ),
         (

@@ -7,8 +7,7 @@ use pullkeeper_core::directory::Directory;
 use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::Answer;
 
-use super::found;
-use crate::delegation::Credentials;
+use crate::delegation::{Credentials, Obtained};
 use crate::gate::{Standing, Wish};
 
 /// Everything that may be handed out, each part to whom it is for.
@@ -153,7 +152,8 @@ impl View {
     fn answer(&self, query: &Query) -> Option<Answer> {
         let registry = query.registry();
         if let Some(entry) = self.directory.find(query) {
-            return Some(found(&entry.credential()).unwrap_or_else(|| {
+            let offered = Obtained::entry(&entry.credential()).map(Into::into);
+            return Some(offered.unwrap_or_else(|| {
                 unavailable(format!(
                     "the credential for {registry} is not UTF-8, which no client can take"
                 ))

@@ -2,10 +2,12 @@ use pullkeeper_core::authfile::Shape;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::cluster::Cluster;
 use crate::config::{
-    BadEntry, DelegationSettings, Expected, Grant, HandOut, Listen, Owner, RequiredAction, Subject,
-    ValidationSettings,
+    BadEntry, DelegationSettings, Expected, Grant, HandOut, KubernetesSettings, Listen, Owner,
+    RequiredAction, Subject, ValidationSettings,
 };
+use crate::delegation::Means;
 use crate::gate::Gate;
 use crate::source::{Item, Observation, Payload};
 
@@ -24,9 +26,24 @@ fn broker(sources: &[(&str, Option<&str>)]) -> Broker {
     delegating(sources, &[])
 }
 
+fn delegations(settings_of: &[DelegationSettings], board: &Arc<Board>) -> Delegations {
+    let cluster = Cluster::new(&KubernetesSettings {
+        kubeconfig: None,
+        events: false,
+        watch_timeout: Duration::ZERO,
+        request_timeout: Duration::ZERO,
+    });
+    let means = Means {
+        board,
+        cluster: &cluster,
+        shelf: None,
+    };
+    Delegations::new(settings_of, &means).unwrap()
+}
+
 fn delegating(sources: &[(&str, Option<&str>)], settings_of: &[DelegationSettings]) -> Broker {
     let board = Arc::new(Board::new(None));
-    let delegations = Delegations::new(settings_of, &board, None).unwrap();
+    let delegations = delegations(settings_of, &board);
     let broker = Broker::new(settings(), delegations, board);
     broker.learn(&wish(sources));
     broker
@@ -316,18 +333,10 @@ async fn what_needs_no_source_waits_for_none() {
             hand_out: HandOut::Credential,
         })
     };
-    assert!(
-        !Delegations::new(
-            &[registry_token(Some("/f"))],
-            &Arc::new(Board::new(None)),
-            None
-        )
-        .unwrap()
-        .find(&Query::of_server("d.example").unwrap())
-        .unwrap()
-        .needs_sources()
-    );
-    let broker = delegating(&[("global", None)], &[registry_token(None)]);
     let query = Query::of_server("d.example").unwrap();
+    let board = Arc::new(Board::new(None));
+    let from_file = delegations(&[registry_token(Some("/f"))], &board);
+    assert!(!from_file.find(&query).unwrap().needs_sources());
+    let broker = delegating(&[("global", None)], &[registry_token(None)]);
     assert!(broker.delegations().find(&query).unwrap().needs_sources());
 }

@@ -35,6 +35,17 @@ pub struct DelegationSettings {
 pub enum Grant {
     /// One token endpoint is asked for one token, which is handed out.
     Exchange(Exchange),
+    /// An entry of the pull Secrets in the pod's namespace is handed out, which are read with the pod's own token.
+    NamespaceSecrets {
+        /// A workload's token that the API server takes.
+        subject: Subject,
+        /// Where there are some, the registry's own token flow with the entry of its token service.
+        realms: Vec<Origin>,
+        /// Whether the registry is asked over https.
+        secure: bool,
+        /// What clients get in that flow.
+        hand_out: HandOut,
+    },
     /// A token is handed out as it is.
     PassThrough {
         /// Which one.
@@ -137,6 +148,7 @@ impl Grant {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Exchange(exchange) => exchange.protocol.name,
+            Self::NamespaceSecrets { .. } => "namespace-secrets",
             Self::PassThrough { .. } => "pass-through",
             Self::RegistryToken { .. } => "registry-token",
         }
@@ -146,7 +158,9 @@ impl Grant {
     pub fn subject(&self) -> Option<&Subject> {
         match self {
             Self::Exchange(exchange) => exchange.subject.as_ref(),
-            Self::PassThrough { subject, .. } => Some(subject),
+            Self::NamespaceSecrets { subject, .. } | Self::PassThrough { subject, .. } => {
+                Some(subject)
+            }
             Self::RegistryToken { .. } => None,
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn find(
         None => Query::of_server(authority).map_err(|error| Failure::new(error.to_string()))?,
     };
     let (found, holder) = match &settings.credential_file {
-        None => (credentials.of(&place), "the pull secret".to_owned()),
+        None => (credentials.of(&place), credentials.holder()),
         Some(path) => (of_file(path, &place)?, path.display().to_string()),
     };
     let found = found.filter(|found| !found.username().is_empty());

@@ -16,39 +16,19 @@ pub fn steps(settings: &DelegationSettings, query: &Query) -> Vec<String> {
     )];
     steps.extend(settings.grant.subject().map(subject));
     match &settings.grant {
-        Grant::RegistryToken {
-            realms,
-            secure,
-            hand_out,
-        } => {
-            let scheme = if *secure { "https" } else { "http" };
-            let listed: Vec<_> = realms.iter().map(ToString::to_string).collect();
-            steps.push(format!(
-                "GET {scheme}://{registry}/v2/ without a credential; it must answer 401 with a realm at {}",
-                listed.join(" or ")
-            ));
-            let entries = realms
-                .iter()
-                .map(|realm| (realm, entry(settings, &realm.authority())));
-            steps.extend(entries.map(|(realm, entry)| match hand_out {
-                HandOut::Credential => format!(
-                    "GET the realm at {realm} with `service` and `account`, and Basic authorization of {entry}; it must \
-                     answer 200 with a token"
-                ),
-                HandOut::IdentityToken => format!(
-                    "POST the realm at {realm} with `service`, `access_type=offline`, and user name and password of \
-                     {entry}; it must answer 200 with a token and a refresh token"
-                ),
-            }));
-            steps.push(match hand_out {
-                HandOut::Credential => "hand out that entry's user name and password; the client repeats both requests \
-                                        with its scope"
+        Grant::NamespaceSecrets { realms, .. } => {
+            steps.push(
+                "GET the Secrets of type kubernetes.io/dockerconfigjson in the pod's namespace from the API server, with \
+                 that token; its account must be allowed to list secrets"
                     .to_owned(),
-                HandOut::IdentityToken => "hand out the refresh token as identity token; the client asks the registry \
-                                           again, and the realm by POST"
-                    .to_owned(),
-            });
+            );
+            if realms.is_empty() {
+                steps.push(format!("hand out their entry for {registry}"));
+            } else {
+                registry_token(&mut steps, settings, &registry);
+            }
         }
+        Grant::RegistryToken { .. } => registry_token(&mut steps, settings, &registry),
         Grant::Exchange(exchange) => {
             if let TokenService::Issuer(issuer) = &exchange.service {
                 steps.push(format!(
@@ -72,12 +52,61 @@ pub fn steps(settings: &DelegationSettings, query: &Query) -> Vec<String> {
     steps
 }
 
+fn registry_token(steps: &mut Vec<String>, settings: &DelegationSettings, registry: &str) {
+    let (Grant::RegistryToken {
+        realms,
+        secure,
+        hand_out,
+    }
+    | Grant::NamespaceSecrets {
+        realms,
+        secure,
+        hand_out,
+        ..
+    }) = &settings.grant
+    else {
+        return;
+    };
+    let scheme = if *secure { "https" } else { "http" };
+    let listed: Vec<_> = realms.iter().map(ToString::to_string).collect();
+    steps.push(format!(
+        "GET {scheme}://{registry}/v2/ without a credential; it must answer 401 with a realm at {}",
+        listed.join(" or ")
+    ));
+    let entries = realms
+        .iter()
+        .map(|realm| (realm, entry(settings, &realm.authority())));
+    steps.extend(entries.map(|(realm, entry)| match hand_out {
+                HandOut::Credential => format!(
+                    "GET the realm at {realm} with `service` and `account`, and Basic authorization of {entry}; it must \
+                     answer 200 with a token"
+                ),
+                HandOut::IdentityToken => format!(
+                    "POST the realm at {realm} with `service`, `access_type=offline`, and user name and password of \
+                     {entry}; it must answer 200 with a token and a refresh token"
+                ),
+            }));
+    steps.push(match hand_out {
+        HandOut::Credential => {
+            "hand out that entry's user name and password; the client repeats both requests \
+                                        with its scope"
+                .to_owned()
+        }
+        HandOut::IdentityToken => {
+            "hand out the refresh token as identity token; the client asks the registry \
+                                           again, and the realm by POST"
+                .to_owned()
+        }
+    });
+}
+
 fn entry(settings: &DelegationSettings, host: &str) -> String {
     let place = settings.credential.as_ref().map(Query::registry);
     let place = place.as_deref().unwrap_or(host);
-    match &settings.credential_file {
-        None => format!("the pull secret's entry for {place}"),
-        Some(path) => format!("the entry for {place} in {}", path.display()),
+    match (&settings.credential_file, &settings.grant) {
+        (None, Grant::NamespaceSecrets { .. }) => format!("their entry for {place}"),
+        (None, _) => format!("the pull secret's entry for {place}"),
+        (Some(path), _) => format!("the entry for {place} in {}", path.display()),
     }
 }
 

@@ -68,6 +68,19 @@ impl SecretObject {
     }
 }
 
+/// The items of a list of Secrets as the API server sends it, by the rules of [`SecretObject::into_item`]. `None` for
+/// anything else.
+pub(crate) fn items(list: &[u8], id: impl Fn(&str) -> String) -> Option<Vec<Item>> {
+    #[derive(Deserialize)]
+    struct List {
+        kind: String,
+        items: Vec<SecretObject>,
+    }
+    let list: List = serde_json::from_slice(list).ok()?;
+    let items = list.items.into_iter();
+    (list.kind == "SecretList").then(|| items.map(|object| object.into_item(&id, None)).collect())
+}
+
 fn content(
     kind: Option<String>,
     mut data: BTreeMap<String, Value>,

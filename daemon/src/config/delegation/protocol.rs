@@ -292,7 +292,9 @@ pub(crate) enum PresetWord {
     GoogleArtifactRegistry,
     /// Harbor Next: pass-through
     HarborNext,
-    /// OpenShift's integrated registry: pass-through, and the only way in which `audience` may be the API server's
+    /// pull Secrets of the pod's namespace, read with its service account, as CRI-O's provider does it; `audience` is the API server's, and with `realms` the entry is that of the registry's single sign-on
+    NamespaceSecrets,
+    /// OpenShift's integrated registry: pass-through with an `audience` of the API server's
     OpenshiftIntegrated,
     /// Quay's robot federation, with the robot as `username`: `organization+robot`
     Quay,
@@ -303,6 +305,7 @@ pub(crate) enum PresetWord {
 /// What a word stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Method {
+    NamespaceSecrets,
     RegistryToken,
     PassThrough {
         /// Whether a token may be handed out that the API server takes too.
@@ -334,6 +337,7 @@ impl From<PresetWord> for Method {
             PresetWord::DockerHub => Self::Exchange(&DOCKER_HUB),
             PresetWord::GoogleArtifactRegistry => Self::Exchange(&GOOGLE),
             PresetWord::HarborNext | PresetWord::Zot => Self::PassThrough { api_server: false },
+            PresetWord::NamespaceSecrets => Self::NamespaceSecrets,
             PresetWord::OpenshiftIntegrated => Self::PassThrough { api_server: true },
             PresetWord::Quay => Self::Exchange(&QUAY),
         }
@@ -345,7 +349,7 @@ impl Method {
     pub(super) fn protocol(self) -> Option<&'static TokenProtocol> {
         match self {
             Self::Exchange(protocol) => Some(protocol),
-            Self::RegistryToken | Self::PassThrough { .. } => None,
+            Self::NamespaceSecrets | Self::RegistryToken | Self::PassThrough { .. } => None,
         }
     }
 
@@ -353,7 +357,7 @@ impl Method {
     pub(super) fn takes_subject(self) -> bool {
         match self {
             Self::RegistryToken => false,
-            Self::PassThrough { .. } => true,
+            Self::NamespaceSecrets | Self::PassThrough { .. } => true,
             Self::Exchange(protocol) => {
                 !matches!(protocol.carrier, Carrier::Nothing | Carrier::Stored(_))
             }

@@ -333,6 +333,33 @@ fn an_api_servers_audience_needs_the_one_preset_that_says_so() {
         grant(&openshift).subject().and_then(Subject::audience),
         Some("https://kubernetes.default.svc")
     );
+    let namespace = format!("preset = 'namespace-secrets'\n{audience}");
+    for realms in ["", REALMS] {
+        let Grant::NamespaceSecrets { realms: found, .. } =
+            grant(&format!("{namespace}\n{realms}"))
+        else {
+            panic!("another grant");
+        };
+        assert_eq!(found.len(), usize::from(!realms.is_empty()));
+    }
+    for more in [
+        TOKEN_FILE,
+        ENDPOINT,
+        "username = 'u'",
+        "credential_file = '/f'",
+    ] {
+        let found = problems(&table(&format!("{namespace}\n{more}")));
+        assert!(
+            found.len() == 1 && found[0].ends_with("means nothing with this `preset`"),
+            "{found:?}"
+        );
+    }
+    let both = format!(
+        "{}\n{}",
+        table(&openshift),
+        table(&namespace).replace("r.example", "s.example")
+    );
+    assert!(load_text(&both).is_ok());
     for other in ["preset = 'zot'", "grant = 'pass-through'"] {
         let found = problems(&table(&format!("{other}\n{audience}")));
         assert!(

@@ -89,6 +89,7 @@ impl Resolver {
         };
         self.fits(written);
         let grant = match written.method {
+            Method::NamespaceSecrets => self.namespace_secrets(written, &registries),
             Method::RegistryToken => self.registry_token(written, &registries),
             Method::PassThrough { .. } => self.pass_through(written, &registries),
             Method::Exchange(protocol) => self.exchange(written, protocol, &registries),
@@ -108,6 +109,8 @@ impl Resolver {
         for (index, (one, place)) in all.iter().enumerate() {
             let audience = one.grant.subject().and_then(Subject::audience);
             let handed_out = |grant: &Grant| matches!(grant, Grant::PassThrough { .. });
+            // Who chose that by name knows that it is good elsewhere.
+            let audience = audience.filter(|audience| !is_api_servers(audience));
             let other = all.iter().take(index).find(|(other, _)| {
                 let same = other.grant.subject().and_then(Subject::audience) == audience;
                 same && (handed_out(&one.grant) || handed_out(&other.grant))
@@ -171,6 +174,21 @@ impl Resolver {
         }))
     }
 
+    fn namespace_secrets(&mut self, written: Written<'_>, registries: &[Query]) -> Option<Grant> {
+        let subject = self.subject(written);
+        let key = "delegation.realms";
+        let realms = match &written.table.realms {
+            None => Some(Vec::new()),
+            realms => self.each(key, realms, syntax::safe_origin),
+        };
+        Some(Grant::NamespaceSecrets {
+            subject: subject?,
+            realms: realms?,
+            secure: self.secure(written, registries)?,
+            hand_out: self.hand_out(written)?,
+        })
+    }
+
     fn pass_through(&mut self, written: Written<'_>, registries: &[Query]) -> Option<Grant> {
         let (subject, username) = (
             self.subject(written),
@@ -215,7 +233,10 @@ impl Resolver {
         let path = self.optional(key, &table.token_file, syntax::file_path);
         let issuer = table.service_account_issuer.as_ref();
         let issuer = issuer.map(|issuer| issuer.value.clone());
-        let api_server = matches!(written.method, Method::PassThrough { api_server: true });
+        let api_server = matches!(
+            written.method,
+            Method::NamespaceSecrets | Method::PassThrough { api_server: true }
+        );
         let key = "delegation.audience";
         let parse = |text: &str| audience(text, api_server);
         let audience = match &table.token_file {
@@ -357,17 +378,20 @@ impl Resolver {
         if realms.is_empty() {
             self.bad(key, place, "must have at least one origin".to_owned());
         }
-        let hand_out = match &table.hand_out {
-            None => HandOut::Credential,
-            hand_out => self
-                .optional("delegation.hand_out", hand_out, syntax::word::<HandOutWord>)?
-                .into(),
-        };
         Some(Grant::RegistryToken {
             realms,
             secure: self.secure(written, registries)?,
-            hand_out,
+            hand_out: self.hand_out(written)?,
         })
+    }
+
+    fn hand_out(&mut self, written: Written<'_>) -> Option<HandOut> {
+        match &written.table.hand_out {
+            None => Some(HandOut::Credential),
+            hand_out => self
+                .optional("delegation.hand_out", hand_out, syntax::word::<HandOutWord>)
+                .map(Into::into),
+        }
     }
 
     /// Whether the registry is asked over https.
@@ -391,7 +415,8 @@ impl Resolver {
     fn fits(&mut self, Written { table, method, .. }: Written<'_>) {
         let protocol = method.protocol();
         let is = |wanted: fn(&TokenProtocol) -> bool| protocol.is_some_and(wanted);
-        let registry_token = matches!(method, Method::RegistryToken);
+        let namespace = matches!(method, Method::NamespaceSecrets);
+        let registry_token = matches!(method, Method::RegistryToken) || namespace;
         let pass_through = matches!(method, Method::PassThrough { .. });
         let subject = method.takes_subject();
         let client = registry_token || is(|protocol| protocol.client != Client::Never);
@@ -414,10 +439,11 @@ impl Resolver {
             ("service_account_issuer", subject),
             (
                 "token_file",
-                subject || is(|protocol| matches!(protocol.carrier, Carrier::Stored(_))),
+                subject && !namespace
+                    || is(|protocol| matches!(protocol.carrier, Carrier::Stored(_))),
             ),
             ("credential", client),
-            ("credential_file", client),
+            ("credential_file", client && !namespace),
             (
                 "username",
                 pass_through || is(|protocol| matches!(protocol.username, Username::Configured(_))),
@@ -458,14 +484,16 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
+fn is_api_servers(audience: &str) -> bool {
+    API_SERVERS.contains(&audience.trim_end_matches('/')) || audience.ends_with(".cluster.local")
+}
+
 /// One audience for one registry, never one of the API server's (S1 of the security rules) unless that was asked for.
 fn audience(text: &str, api_server: bool) -> Result<String, String> {
     if text.is_empty() || text.contains(char::is_control) {
         return Err("must be the audience, such as the registry's URL".to_owned());
     }
-    let known =
-        API_SERVERS.contains(&text.trim_end_matches('/')) || text.ends_with(".cluster.local");
-    if known && !api_server {
+    if is_api_servers(text) && !api_server {
         return Err(
             "must not be an audience of the API server: the registry could use the token there"
                 .to_owned(),
