@@ -28,7 +28,7 @@ use pullkeeper_core::query::Query;
 use pullkeeper_core::wire::{Answer, Secret};
 use tokio::time::Instant;
 
-use self::cache::Cache;
+use self::cache::{Cache, Key};
 use self::discovery::Discovery;
 use self::namespace::ApiServer;
 use self::registry_token::RegistryToken;
@@ -200,11 +200,26 @@ impl Delegation {
         &self,
         exchange: impl Future<Output = Result<Obtained, Failure>>,
     ) -> Result<Obtained, Failure> {
+        let metrics = self.board.metrics();
+        let _in_flight = metrics.exchange_begins(self.name());
         let begun = Instant::now();
         let outcome = exchange.await;
-        let metrics = self.board.metrics();
         metrics.exchanged(self.name(), outcome.is_ok(), begun.elapsed());
         outcome
+    }
+
+    /// What is kept for somebody, or what `exchange` obtains; counted when it is kept.
+    async fn kept(
+        &self,
+        key: Key,
+        with: &[Credential],
+        exchange: impl AsyncFnOnce() -> Result<Obtained, Failure>,
+    ) -> Result<Obtained, Failure> {
+        let (obtained, age) = self.cache.get(key, with, exchange).await?;
+        if let Some(age) = age {
+            self.board.metrics().exchange_spared(self.name(), age);
+        }
+        Ok(obtained)
     }
 
     async fn obtain(
@@ -284,7 +299,7 @@ impl Delegation {
         let with: Vec<_> = with.collect();
         let exchange = async || self.counted(token.exchange(&find)).await;
         let key = (registry.to_owned(), identity);
-        self.cache.get(key, &with, exchange).await
+        self.kept(key, &with, exchange).await
     }
 
     /// Obtains a token, and keeps it for whom it was obtained.
@@ -329,7 +344,7 @@ impl Delegation {
         match identity {
             // Without a complete identity nothing can be kept apart, so nothing is kept (S5).
             None => obtain().await,
-            Some(identity) => self.cache.get((registry, identity), &with, obtain).await,
+            Some(identity) => self.kept((registry, identity), &with, obtain).await,
         }
     }
 

@@ -2,6 +2,7 @@
 //! real registry, real Keycloak, real clients. And the same for workloads that have no credential at all.
 
 mod clients;
+mod identity_token;
 mod node;
 mod pass_through;
 mod project;

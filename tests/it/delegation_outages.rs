@@ -128,6 +128,38 @@ async fn a_thousand_at_once_are_one_exchange() -> Result<()> {
     }
     assert_eq!(sso.heard().len(), 1);
     assert_eq!(exchanges(&agent, "obtained").await?, 1.0);
+    let spared = "pullkeeper_exchange_cache_age_seconds_count";
+    let labels = ["delegation=\"sso\""];
+    assert_eq!(agent.metric(spared, &labels).await?, 999.0);
+    agent.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_counted_until_nobody_waits() -> Result<()> {
+    let sso = Scripted::start(Say::Nothing)?;
+    let site = site("in-flight", &sso, &Credential::new())?;
+    let agent = site.start().await?;
+    let in_flight = async |wanted: f64| {
+        eventually("exchanges under way", async || {
+            let labels = ["delegation=\"sso\""];
+            let found = agent
+                .metric("pullkeeper_exchanges_in_flight", &labels)
+                .await?;
+            ensure!(found == wanted, "{found}");
+            Ok(())
+        })
+        .await
+    };
+    {
+        let asking = ask(&site);
+        tokio::select! {
+            answer = asking => anyhow::bail!("answered: {answer:?}"),
+            counted = in_flight(1.0) => counted?,
+        }
+    }
+    // The client is gone; the agent need not have noticed, but the exchange ends.
+    in_flight(0.0).await?;
     agent.stop().await?;
     Ok(())
 }

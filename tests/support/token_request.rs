@@ -19,6 +19,8 @@ pub(crate) struct TokenRequest {
     pub(crate) shown: Option<Shown>,
     /// What the token is to permit, each as `repository:NAME:ACTION,…`.
     pub(crate) scopes: Vec<String>,
+    /// Whether it asks for a token that takes the password's place.
+    pub(crate) offline: bool,
 }
 
 /// The credential of a client.
@@ -51,6 +53,8 @@ impl TokenRequest {
             uri: head.uri.to_string(),
             shown,
             scopes,
+            offline: form_urlencoded::parse(asked)
+                .any(|(key, value)| key == "access_type" && value == "offline"),
         })
     }
 

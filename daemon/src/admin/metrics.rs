@@ -84,6 +84,10 @@ describe! {
         "How long exchanges took, failed ones too";
     EXCHANGE_SUCCESS = "pullkeeper_exchange_last_success_timestamp_seconds", "gauge", "delegation",
         "When an exchange last obtained something";
+    EXCHANGES_IN_FLIGHT = "pullkeeper_exchanges_in_flight", "gauge", "delegation",
+        "Exchanges under way";
+    EXCHANGE_CACHE_AGE = "pullkeeper_exchange_cache_age_seconds", "histogram", "delegation",
+        "How old what was handed out from memory was; its count is that of the exchanges that were spared";
     EVENTS_DROPPED = "pullkeeper_events_dropped_total", "counter", "",
         "Kubernetes Events that could not be delivered";
 }
@@ -110,12 +114,24 @@ pub struct Metrics {
     exchanges: Counters<2>,
     exchange_seconds: Family<Labels<1>, Histogram>,
     exchange_success: Times<1>,
+    exchanges_in_flight: Gauges<1>,
+    exchange_cache_age: Family<Labels<1>, Histogram>,
     events_dropped: Counter,
 }
 
 /// Words that need no copy: this counter is on the path of every pull.
 type BrokerLabels = [(&'static str, &'static str); 2];
 type Labels<const N: usize> = [(&'static str, String); N];
+/// An exchange under way.
+#[derive(Debug)]
+pub(crate) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Times<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
@@ -151,6 +167,12 @@ impl Metrics {
                 Family::new_with_constructor(|| Histogram::new(EXCHANGE_BUCKETS)),
             ),
             exchange_success: add(&mut registry, EXCHANGE_SUCCESS, Family::default()),
+            exchanges_in_flight: add(&mut registry, EXCHANGES_IN_FLIGHT, Family::default()),
+            exchange_cache_age: add(
+                &mut registry,
+                EXCHANGE_CACHE_AGE,
+                Family::new_with_constructor(|| Histogram::new(AGE_BUCKETS)),
+            ),
             events_dropped: add(&mut registry, EVENTS_DROPPED, Counter::default()),
             registry: Mutex::new(registry),
         }
@@ -172,6 +194,20 @@ impl Metrics {
         self.broker_answers
             .get_or_create(&[("client", client), ("outcome", outcome)])
             .inc();
+    }
+
+    /// Counts an exchange as under way until what is returned goes away, as it does when nobody waits any more.
+    pub(crate) fn exchange_begins(&self, delegation: &str) -> InFlight {
+        let labels = [("delegation", delegation.to_owned())];
+        let gauge = self.exchanges_in_flight.get_or_create_owned(&labels);
+        gauge.inc();
+        InFlight(gauge)
+    }
+
+    pub(crate) fn exchange_spared(&self, delegation: &str, age: Duration) {
+        self.exchange_cache_age
+            .get_or_create(&[("delegation", delegation.to_owned())])
+            .observe(age.as_secs_f64());
     }
 
     pub(crate) fn exchanged(&self, delegation: &str, obtained: bool, took: Duration) {
@@ -294,6 +330,8 @@ impl Metrics {
 const PROPAGATION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];
 
 /// From a token service beside the node to its time limit.
+/// From what was just obtained to a whole day.
+const AGE_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
 const EXCHANGE_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
 fn add<M>(registry: &mut Registry, description: Description, metric: M) -> M

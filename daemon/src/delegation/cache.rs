@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pullkeeper_core::authfile::Credential;
 
@@ -33,13 +34,13 @@ impl Cache {
         }
     }
 
-    /// What is kept for the key, or what `exchange` obtains: once, however many ask at the same time.
+    /// What is kept for the key, with its age, or what `exchange` obtains: once, however many ask at the same time.
     pub(super) async fn get(
         &self,
         key: Key,
         with: &[Credential],
         exchange: impl AsyncFnOnce() -> Result<Obtained, Failure>,
-    ) -> Result<Obtained, Failure> {
+    ) -> Result<(Obtained, Option<Duration>), Failure> {
         let slot = self.slot(&key);
         let lasting = async || {
             let obtained = match &self.shelf {
@@ -63,8 +64,6 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use pullkeeper_core::jwt::Account;
     use pullkeeper_core::wire::Secret;
 
@@ -97,7 +96,7 @@ mod tests {
                     })
                 };
                 let key = ((*registry).to_owned(), identity.clone());
-                let got = cache.get(key, &[], exchange).await.unwrap();
+                let (got, _) = cache.get(key, &[], exchange).await.unwrap();
                 assert_eq!(got.secret.expose(), format!("{number} of the first"));
             }
         }

@@ -31,7 +31,7 @@ impl Discovery {
             TokenService::Issuer(url) => url,
         };
         let said = async || Ok((FRESH, ask(outbound, issuer).await?));
-        self.0.get(&[], said).await
+        self.0.get(&[], said).await.map(|(url, _)| url)
     }
 }
 

@@ -31,6 +31,7 @@ struct Kept<T> {
     /// From here on a new one is tried for, while this one still serves.
     stale: Instant,
     until: Instant,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -62,12 +63,13 @@ impl<T> Default for Slot<T> {
 
 impl<T: Clone> Slot<T> {
     /// What is kept, or what `obtain` brings together with how long it is good: once, however many ask at the same
-    /// time. Who waited while it failed hears of that failure, and does not try again at once.
+    /// time. Who waited while it failed hears of that failure, and does not try again at once. With what was kept comes
+    /// its age.
     pub(super) async fn get(
         &self,
         with: &[Credential],
         obtain: impl AsyncFnOnce() -> Result<(Duration, T), Failure>,
-    ) -> Result<T, Failure> {
+    ) -> Result<(T, Option<Duration>), Failure> {
         if let Some(kept) = self.state().fresh(with) {
             return Ok(kept);
         }
@@ -94,7 +96,7 @@ impl<T: Clone> Slot<T> {
                 // From before the request: a life that is counted too early ends too early, which is safe.
                 state.kept = Kept::new(&obtained, life, with, begun);
                 state.failed = None;
-                Ok(obtained)
+                Ok((obtained, None))
             }
             Err(failure) => {
                 state.fail(&failure, with);
@@ -111,21 +113,21 @@ impl<T: Clone> Slot<T> {
 
 impl<T: Clone> State<T> {
     /// What is good, and needs no successor yet.
-    fn fresh(&self, with: &[Credential]) -> Option<T> {
+    fn fresh(&self, with: &[Credential]) -> Option<(T, Option<Duration>)> {
         let now = Instant::now();
         let kept = self.kept.as_ref().filter(|kept| kept.serves(with, now))?;
-        (now < kept.stale).then(|| kept.obtained.clone())
+        (now < kept.stale).then(|| kept.given(now))
     }
 
     /// What is good.
-    fn kept(&self, with: &[Credential]) -> Option<T> {
+    fn kept(&self, with: &[Credential]) -> Option<(T, Option<Duration>)> {
         let now = Instant::now();
         let kept = self.kept.as_ref().filter(|kept| kept.serves(with, now));
-        kept.map(|kept| kept.obtained.clone())
+        kept.map(|kept| kept.given(now))
     }
 
     /// The answer for which nobody has to be asked now.
-    fn settled(&self, with: &[Credential]) -> Option<Result<T, Failure>> {
+    fn settled(&self, with: &[Credential]) -> Option<Result<(T, Option<Duration>), Failure>> {
         if let Some(fresh) = self.fresh(with) {
             return Some(Ok(fresh));
         }
@@ -157,7 +159,12 @@ impl<T: Clone> Kept<T> {
             with: with.to_vec(),
             stale: since + life.mul_f64(part),
             until: since + life,
+            since,
         })
+    }
+
+    fn given(&self, now: Instant) -> (T, Option<Duration>) {
+        (self.obtained.clone(), Some(now - self.since))
     }
 
     fn serves(&self, with: &[Credential], now: Instant) -> bool {
@@ -197,7 +204,7 @@ mod tests {
             count.set(count.get() + 1);
             outcome
         };
-        slot.get(with, obtain).await
+        slot.get(with, obtain).await.map(|(given, _)| given)
     }
 
     #[tokio::test(start_paused = true)]
@@ -274,7 +281,8 @@ mod tests {
             })
         });
         let heard = futures_util::future::join_all(asking).await;
-        (heard, count.get())
+        let heard = heard.into_iter().map(|one| one.map(|(given, _)| given));
+        (heard.collect(), count.get())
     }
 
     #[tokio::test(start_paused = true)]
@@ -308,12 +316,13 @@ mod tests {
             Ok((LIFE, "two"))
         });
         let second = async {
-            let kept = ask(&slot, &[], &Cell::new(0), Ok((LIFE, "three"))).await;
+            let kept = slot.get(&[], async || Ok((LIFE, "three"))).await;
             (kept, begun.elapsed())
         };
         let (first, second) = tokio::join!(first, second);
-        assert_eq!(first, Ok("two"));
-        assert_eq!(second, (Ok("one"), Duration::ZERO));
+        assert_eq!(first, Ok(("two", None)));
+        let age = Some(LIFE.mul_f64(0.95));
+        assert_eq!(second, (Ok(("one", age)), Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,6 +42,10 @@ pub(super) async fn answer(
         return refuse(StatusCode::UNAUTHORIZED, "no credential");
     };
     let mut answer = json!({ "token": shown.password, "access_token": shown.password });
+    if request.offline {
+        // As good as the password, and a client sends it back by POST.
+        answer["refresh_token"] = shown.password.into();
+    }
     if let Some(life) = life {
         answer["expires_in"] = life.into();
     }
