@@ -93,6 +93,26 @@ fn the_table_has_every_key_that_files_may_have() {
 }
 
 #[test]
+fn every_example_about_delegations_is_a_configuration() {
+    let page = fs::read_to_string(repository("docs/usage/delegations.md")).unwrap();
+    let examples: Vec<_> = page
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() > 5, "{} examples", examples.len());
+    for example in examples {
+        let loaded = super::tests::load_text(example);
+        assert!(loaded.is_ok(), "{example}\n{}", loaded.unwrap_err());
+    }
+    // Every preset has one, and none is named that does not exist.
+    for word in super::delegation::PresetWord::value_variants() {
+        let name = word.to_possible_value().unwrap();
+        assert!(page.contains(&format!("{:?}", name.get_name())), "{name:?}");
+    }
+}
+
+#[test]
 fn variables_are_not_those_that_kubernetes_makes_for_services() {
     // A Service named `pullkeeper` gives pods PULLKEEPER_PORT, PULLKEEPER_SERVICE_HOST, PULLKEEPER_PORT_80_TCP, …
     for name in KEYS.iter().filter_map(Key::environment) {

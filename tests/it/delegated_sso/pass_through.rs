@@ -29,23 +29,30 @@ struct Scene {
     namespace: String,
     realm: WorkloadRealm,
     registry: Registry,
+    audience: String,
 }
 
 impl Scene {
     async fn new(name: &str) -> Result<Self> {
+        Self::taking(name, AUDIENCE.to_owned()).await
+    }
+
+    /// The registry's realm takes tokens for this audience.
+    async fn taking(name: &str, audience: String) -> Result<Self> {
         let cluster = Cluster::shared().await?;
         cluster.publish_issuer().await?;
         let namespace = cluster.namespace(name).await?;
         for account in ["alpha", "beta", "stranger", "publisher"] {
             cluster.service_account(&namespace, account).await?;
         }
-        let realm = WorkloadRealm::start(&cluster.issuer(), &cluster.keys().await?, AUDIENCE)?;
+        let realm = WorkloadRealm::start(&cluster.issuer(), &cluster.keys().await?, &audience)?;
         let registry = Registry::for_workloads(&realm).await?;
         let scene = Self {
             cluster,
             namespace,
             realm,
             registry,
+            audience,
         };
         for account in ["alpha", "beta"] {
             let repository = format!("team/{account}");
@@ -77,7 +84,7 @@ impl Scene {
     async fn publish(&self, repository: &str) -> Result<()> {
         let token = self
             .cluster
-            .token(&self.namespace, "publisher", AUDIENCE)
+            .token(&self.namespace, "publisher", &self.audience)
             .await?;
         let token = Credential {
             username: "publisher".to_owned(),
@@ -89,13 +96,14 @@ impl Scene {
     }
 
     /// All that an administrator writes.
-    fn site(&self, name: &str) -> Result<Site> {
+    fn site(&self, name: &str, chosen: &str) -> Result<Site> {
         let host = self.registry.host();
         secretless(
             name,
             &format!(
-                "[[delegation]]\nname = \"own-token\"\nregistries = [\"{host}\"]\ngrant = \"pass-through\"\n\
-                 audience = \"{AUDIENCE}\"\n"
+                "[[delegation]]\nname = \"own-token\"\nregistries = [\"{host}\"]\n{chosen}\n\
+                 audience = \"{}\"\n",
+                self.audience
             ),
         )
     }
@@ -166,7 +174,7 @@ fn pull_of(account: &str) -> Result<Vec<String>, Refusal> {
 #[tokio::test]
 async fn accounts_pull_what_is_theirs_with_their_own_tokens() -> Result<()> {
     let scene = Scene::new("pass-through").await?;
-    let site = scene.site("pass-through")?;
+    let site = scene.site("pass-through", "preset = \"zot\"")?;
     let agent = site.start().await?;
     let (_provider, node) = provider_node(
         scene.cluster,
@@ -238,7 +246,7 @@ async fn without_the_provider_the_same_pods_are_refused() -> Result<()> {
 #[tokio::test]
 async fn a_token_for_somebody_else_is_not_handed_out() -> Result<()> {
     let scene = Scene::new("pass-through-audience").await?;
-    let site = scene.site("pass-through-audience")?;
+    let site = scene.site("pass-through-audience", "preset = \"zot\"")?;
     let agent = site.start().await?;
     let (_provider, node) = provider_node(
         scene.cluster,
@@ -277,10 +285,35 @@ async fn a_token_for_somebody_else_is_not_handed_out() -> Result<()> {
 }
 
 /// No pod is behind a client at a shell, so there is no token to hand out, and it is told so.
+/// As OpenShift's integrated registry wants it: a token that the API server takes too.
+#[tokio::test]
+async fn a_token_for_the_api_server_is_handed_out_by_name() -> Result<()> {
+    let audience = Cluster::shared().await?.issuer();
+    let scene = Scene::taking("openshift", audience).await?;
+    let site = scene.site("openshift", "preset = \"openshift-integrated\"")?;
+    let agent = site.start().await?;
+    let (_provider, node) = provider_node(
+        scene.cluster,
+        "openshift",
+        &site,
+        &scene.registry,
+        &scene.audience,
+    )
+    .await?;
+    let own = scene.pod("alpha", "alpha", "team/alpha");
+    node.create(&own).await?.running().await?;
+    let granted = vec!["repository:team/alpha:pull".to_owned()];
+    scene.judged("alpha", "alpha", Ok(granted))?;
+    let other = scene.pod("alpha-beta", "alpha", "team/beta");
+    scene.refused(&node, other, FORBIDDEN).await?;
+    agent.stop().await?;
+    node.leave().await
+}
+
 #[tokio::test]
 async fn clients_of_the_helper_are_told_that_kubelet_is_needed() -> Result<()> {
     let scene = Scene::new("pass-through-clients").await?;
-    let site = scene.site("pass-through-clients")?;
+    let site = scene.site("pass-through-clients", "grant = \"pass-through\"")?;
     let agent = site.start().await?;
     let words = "it needs the pod's service-account token, which only kubelet's provider gets";
     let host = scene.registry.host();
