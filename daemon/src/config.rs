@@ -20,7 +20,7 @@ pub(crate) use self::syntax::{registry as parse_registry, token_user as parse_to
 pub use self::{
     delegation::{
         At, Body, Carrier, Client, DelegationSettings, Exchange, Expected, Grant, HandOut,
-        Parameters, Subject, TokenProtocol, TokenService, Username,
+        Parameters, Subject, TokenFlow, TokenProtocol, TokenService, Username,
     },
     error::{ConfigError, Place, Problem},
     overrides::{Environment, FlagValue},

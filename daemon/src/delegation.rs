@@ -38,7 +38,7 @@ use self::stored::Stored;
 use self::subject::{Held, Holder};
 use self::token_endpoint::Granted;
 use crate::cluster::Cluster;
-use crate::config::{DelegationSettings, Exchange, Grant, Subject};
+use crate::config::{DelegationSettings, Exchange, Grant, Subject, TokenFlow};
 use crate::outbound::{Outbound, SetupError};
 use crate::status::Board;
 
@@ -153,7 +153,7 @@ impl Delegation {
     pub fn needs_sources(&self) -> bool {
         self.settings.credential_file.is_none()
             && match &self.settings.grant {
-                Grant::RegistryToken { .. } => true,
+                Grant::RegistryToken(_) => true,
                 Grant::Exchange(exchange) => exchange.client,
                 Grant::NamespaceSecrets { .. } | Grant::PassThrough { .. } => false,
             }
@@ -241,27 +241,29 @@ impl Delegation {
             Grant::Exchange(exchange) => {
                 Box::pin(self.exchange(registry, exchange, token, credentials)).await
             }
-            Grant::NamespaceSecrets {
-                subject, realms, ..
-            } => {
+            Grant::NamespaceSecrets { subject, flow } => {
                 let held = hold(subject, token).await?;
                 let Holder::Account(account) = held.holder else {
                     return Err(Failure::new(
                         "the service-account token does not say completely whose it is",
                     ));
                 };
-                let secrets = self.api_server.pull_secrets(&account, &held.token).await?;
-                if realms.is_empty() {
-                    let obtained = Obtained::entry(&secrets.entry(query)?);
-                    obtained.ok_or_else(|| Failure::new("the entry is not UTF-8"))
-                } else {
-                    let identity = Identity::Account(account);
-                    Box::pin(self.registry_token(&registry, identity, &secrets)).await
+                let secrets = self.api_server.pull_secrets(&account, &held.token);
+                let secrets = secrets.await?;
+                match flow {
+                    None => {
+                        let obtained = Obtained::entry(&secrets.entry(query)?);
+                        obtained.ok_or_else(|| Failure::new("the entry is not UTF-8"))
+                    }
+                    Some(flow) => {
+                        let identity = Identity::Account(account);
+                        Box::pin(self.registry_token(&registry, flow, identity, &secrets)).await
+                    }
                 }
             }
-            Grant::RegistryToken { .. } => {
+            Grant::RegistryToken(flow) => {
                 let identity = Identity::holding(credentials);
-                Box::pin(self.registry_token(&registry, identity, credentials)).await
+                Box::pin(self.registry_token(&registry, flow, identity, credentials)).await
             }
         }
     }
@@ -270,33 +272,18 @@ impl Delegation {
     async fn registry_token(
         &self,
         registry: &str,
+        flow: &TokenFlow,
         identity: Identity,
         credentials: &dyn Credentials,
     ) -> Result<Obtained, Failure> {
-        let (Grant::RegistryToken {
-            realms,
-            secure,
-            hand_out,
-        }
-        | Grant::NamespaceSecrets {
-            realms,
-            secure,
-            hand_out,
-            ..
-        }) = &self.settings.grant
-        else {
-            return Err(Failure::new("it has no realms"));
-        };
         let find = |place: String| credential::find(&self.settings, &place, credentials);
         let token = RegistryToken {
             outbound: &self.outbound,
             registry,
-            secure: *secure,
-            realms,
-            hand_out: *hand_out,
+            flow,
         };
-        let with = realms.iter().flat_map(|realm| find(realm.authority()));
-        let with: Vec<_> = with.collect();
+        let with = flow.realms.iter();
+        let with: Vec<_> = with.flat_map(|realm| find(realm.authority())).collect();
         let exchange = async || self.counted(token.exchange(&find)).await;
         let key = (registry.to_owned(), identity);
         self.kept(key, &with, exchange).await

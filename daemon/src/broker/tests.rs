@@ -5,7 +5,7 @@ use super::*;
 use crate::cluster::Cluster;
 use crate::config::{
     BadEntry, DelegationSettings, Expected, Grant, HandOut, KubernetesSettings, Listen, Owner,
-    RequiredAction, Subject, ValidationSettings,
+    RequiredAction, Subject, TokenFlow, ValidationSettings,
 };
 use crate::delegation::Means;
 use crate::gate::Gate;
@@ -327,11 +327,11 @@ async fn what_needs_no_source_waits_for_none() {
 
     let registry_token = |file: Option<&str>| DelegationSettings {
         credential_file: file.map(Into::into),
-        ..delegation(Grant::RegistryToken {
+        ..delegation(Grant::RegistryToken(TokenFlow {
             realms: vec![],
             secure: true,
             hand_out: HandOut::Credential,
-        })
+        }))
     };
     let query = Query::of_server("d.example").unwrap();
     let board = Arc::new(Board::new(None));

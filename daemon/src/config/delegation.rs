@@ -39,12 +39,8 @@ pub enum Grant {
     NamespaceSecrets {
         /// A workload's token that the API server takes.
         subject: Subject,
-        /// Where there are some, the registry's own token flow with the entry of its token service.
-        realms: Vec<Origin>,
-        /// Whether the registry is asked over https.
-        secure: bool,
-        /// What clients get in that flow.
-        hand_out: HandOut,
+        /// Where it is the entry of the registry's token service, not of the registry itself.
+        flow: Option<TokenFlow>,
     },
     /// A token is handed out as it is.
     PassThrough {
@@ -55,14 +51,18 @@ pub enum Grant {
     },
     /// The registry's own token flow with the credential of its token service, which is tried before anything is
     /// handed out.
-    RegistryToken {
-        /// At least one; http only on loopback.
-        realms: Vec<Origin>,
-        /// Whether the registry is asked over https.
-        secure: bool,
-        /// What clients get.
-        hand_out: HandOut,
-    },
+    RegistryToken(TokenFlow),
+}
+
+/// The registry's own token flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFlow {
+    /// Origins of token services, at least one; http only on loopback.
+    pub realms: Vec<Origin>,
+    /// Whether the registry is asked over https.
+    pub secure: bool,
+    /// What clients get.
+    pub hand_out: HandOut,
 }
 
 /// One request to one token endpoint.
@@ -150,7 +150,7 @@ impl Grant {
             Self::Exchange(exchange) => exchange.protocol.name,
             Self::NamespaceSecrets { .. } => "namespace-secrets",
             Self::PassThrough { .. } => "pass-through",
-            Self::RegistryToken { .. } => "registry-token",
+            Self::RegistryToken(_) => "registry-token",
         }
     }
 
@@ -161,7 +161,7 @@ impl Grant {
             Self::NamespaceSecrets { subject, .. } | Self::PassThrough { subject, .. } => {
                 Some(subject)
             }
-            Self::RegistryToken { .. } => None,
+            Self::RegistryToken(_) => None,
         }
     }
 }

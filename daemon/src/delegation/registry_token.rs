@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::message::{basic, get, no_token, object, post_form, refused, send, text_of, unexpected};
 use super::{Failure, Obtained};
-use crate::config::HandOut;
+use crate::config::{HandOut, TokenFlow};
 use crate::outbound::{Outbound, Reply};
 
 /// The specification's default for tokens of registries; clients raise shorter ones to it.
@@ -28,9 +28,7 @@ pub(super) struct RegistryToken<'a> {
     pub(super) outbound: &'a Outbound,
     /// `host[:port]`.
     pub(super) registry: &'a str,
-    pub(super) secure: bool,
-    pub(super) realms: &'a [Origin],
-    pub(super) hand_out: HandOut,
+    pub(super) flow: &'a TokenFlow,
 }
 
 #[derive(Deserialize)]
@@ -55,12 +53,12 @@ impl RegistryToken<'_> {
         credential: &impl Fn(String) -> Result<Credential, Failure>,
     ) -> Result<Obtained, Failure> {
         let challenge = self.challenge().await?;
-        let realm = challenge::realm(&challenge, self.realms)
+        let realm = challenge::realm(&challenge, &self.flow.realms)
             .map_err(|error| Failure::new(error.to_string()))?;
         let with = credential(realm.origin().authority())?;
         let (username, password) = text_of(&with)?;
         let service = challenge.service.as_deref().unwrap_or_default();
-        let (reply, identity) = match self.hand_out {
+        let (reply, identity) = match self.flow.hand_out {
             HandOut::Credential => {
                 let url = realm.with_query(&[("service", service), ("account", &username)]);
                 let mut request = get(&url)?;
@@ -108,7 +106,7 @@ impl RegistryToken<'_> {
     }
 
     async fn challenge(&self) -> Result<challenge::Bearer, Failure> {
-        let registry = Origin::of_authority(self.secure, self.registry)
+        let registry = Origin::of_authority(self.flow.secure, self.registry)
             .and_then(|origin| Url::parse(&format!("{origin}/v2/")))
             .map_err(|error| Failure::new(format!("the registry cannot be asked: {error}")))?;
         let reply = send(self.outbound, &registry, get(&registry)?).await?;

@@ -3,7 +3,8 @@
 use pullkeeper_core::query::Query;
 
 use crate::config::{
-    Body, Carrier, DelegationSettings, Exchange, Grant, HandOut, Subject, TokenService, Username,
+    Body, Carrier, DelegationSettings, Exchange, Grant, HandOut, Subject, TokenFlow, TokenService,
+    Username,
 };
 
 /// One sentence a step, in their order.
@@ -16,19 +17,18 @@ pub fn steps(settings: &DelegationSettings, query: &Query) -> Vec<String> {
     )];
     steps.extend(settings.grant.subject().map(subject));
     match &settings.grant {
-        Grant::NamespaceSecrets { realms, .. } => {
+        Grant::NamespaceSecrets { flow, .. } => {
             steps.push(
                 "GET the Secrets of type kubernetes.io/dockerconfigjson in the pod's namespace from the API server, with \
                  that token; its account must be allowed to list secrets"
                     .to_owned(),
             );
-            if realms.is_empty() {
-                steps.push(format!("hand out their entry for {registry}"));
-            } else {
-                registry_token(&mut steps, settings, &registry);
+            match flow {
+                None => steps.push(format!("hand out their entry for {registry}")),
+                Some(flow) => token_flow(&mut steps, settings, flow, &registry),
             }
         }
-        Grant::RegistryToken { .. } => registry_token(&mut steps, settings, &registry),
+        Grant::RegistryToken(flow) => token_flow(&mut steps, settings, flow, &registry),
         Grant::Exchange(exchange) => {
             if let TokenService::Issuer(issuer) = &exchange.service {
                 steps.push(format!(
@@ -52,21 +52,17 @@ pub fn steps(settings: &DelegationSettings, query: &Query) -> Vec<String> {
     steps
 }
 
-fn registry_token(steps: &mut Vec<String>, settings: &DelegationSettings, registry: &str) {
-    let (Grant::RegistryToken {
+fn token_flow(
+    steps: &mut Vec<String>,
+    settings: &DelegationSettings,
+    flow: &TokenFlow,
+    registry: &str,
+) {
+    let TokenFlow {
         realms,
         secure,
         hand_out,
-    }
-    | Grant::NamespaceSecrets {
-        realms,
-        secure,
-        hand_out,
-        ..
-    }) = &settings.grant
-    else {
-        return;
-    };
+    } = flow;
     let scheme = if *secure { "https" } else { "http" };
     let listed: Vec<_> = realms.iter().map(ToString::to_string).collect();
     steps.push(format!(

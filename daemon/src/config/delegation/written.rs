@@ -11,7 +11,9 @@ use super::protocol::{
     At, Body, Carrier, Client, GrantWord, Method, Parameters, PresetWord, SUBJECT_TOKEN_TYPE,
     TOKEN_EXCHANGE_GRANT, TOKEN_USER, TokenProtocol, Username,
 };
-use super::{DelegationSettings, Exchange, Expected, Grant, HandOut, Subject, TokenService};
+use super::{
+    DelegationSettings, Exchange, Expected, Grant, HandOut, Subject, TokenFlow, TokenService,
+};
 use crate::config::merge::Placed;
 use crate::config::resolve::Resolver;
 use crate::config::table::Delegation;
@@ -90,7 +92,10 @@ impl Resolver {
         self.fits(written);
         let grant = match written.method {
             Method::NamespaceSecrets => self.namespace_secrets(written, &registries),
-            Method::RegistryToken => self.registry_token(written, &registries),
+            Method::RegistryToken => {
+                let flow = self.token_flow(written, &registries);
+                flow.map(Grant::RegistryToken)
+            }
             Method::PassThrough { .. } => self.pass_through(written, &registries),
             Method::Exchange(protocol) => self.exchange(written, protocol, &registries),
         };
@@ -176,16 +181,13 @@ impl Resolver {
 
     fn namespace_secrets(&mut self, written: Written<'_>, registries: &[Query]) -> Option<Grant> {
         let subject = self.subject(written);
-        let key = "delegation.realms";
-        let realms = match &written.table.realms {
-            None => Some(Vec::new()),
-            realms => self.each(key, realms, syntax::safe_origin),
+        let flow = match &written.table.realms {
+            None => None,
+            Some(_) => Some(self.token_flow(written, registries)?),
         };
         Some(Grant::NamespaceSecrets {
             subject: subject?,
-            realms: realms?,
-            secure: self.secure(written, registries)?,
-            hand_out: self.hand_out(written)?,
+            flow,
         })
     }
 
@@ -367,7 +369,7 @@ impl Resolver {
         Url::parse(&format!("{}{path}", origin.ok()?)).ok()
     }
 
-    fn registry_token(&mut self, written: Written<'_>, registries: &[Query]) -> Option<Grant> {
+    fn token_flow(&mut self, written: Written<'_>, registries: &[Query]) -> Option<TokenFlow> {
         let Written { table, place, .. } = written;
         let key = "delegation.realms";
         if table.realms.is_none() {
@@ -378,7 +380,7 @@ impl Resolver {
         if realms.is_empty() {
             self.bad(key, place, "must have at least one origin".to_owned());
         }
-        Some(Grant::RegistryToken {
+        Some(TokenFlow {
             realms,
             secure: self.secure(written, registries)?,
             hand_out: self.hand_out(written)?,
