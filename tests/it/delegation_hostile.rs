@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use pullkeeper_core::wire::Answer;
 use serde_json::Value;
-use support::fixture::Credential;
+use support::fixture::{Credential, workload_token};
 use support::process::Output;
 use support::scripted::{Say, Scripted};
 
-use crate::helper_protocols::{NOT_FOUND, body, docker};
+use crate::helper_protocols::{NOT_FOUND, body, docker, of_pod};
 use support::agent::Site;
 
 /// A registry that delegates, its token service, and somebody who should hear of nothing.
@@ -49,8 +50,9 @@ impl Scene {
             "",
             &format!(
                 "[[source]]\nfile = {source:?}\n[[target]]\nkind = \"containers\"\npath = {target:?}\n\
-                 [broker]\nexchange_cache = {shelf:?}\n\
+                 [broker]\nlisten = \"unix:{}\"\nexchange_cache = {shelf:?}\n\
                  [[delegation]]\nregistries = [\"{authority}\"]\n{}",
+                site.join("broker.sock").display(),
                 lines(&place)
             ),
         )?;
@@ -346,5 +348,75 @@ async fn an_issuer_names_no_endpoint_but_its_own() -> Result<()> {
     let asked = heard.last().map(String::as_str).unwrap_or_default();
     ensure!(asked.starts_with("POST /token HTTP/1.1\r\n"), "{asked}");
     assert_eq!(credentials_in(&heard), 1);
+    Ok(())
+}
+
+/// Whatever an endpoint answers: no user name that changes what the secret means, nothing that is no token.
+#[tokio::test]
+async fn an_answer_of_a_token_endpoint_is_read_strictly() -> Result<()> {
+    let scene = Scene::delegating("answers", |place| {
+        format!(
+            "preset = \"artifactory\"\nregistry_scheme = \"http\"\ntoken_endpoint = \"http://{place}/token\"\n\
+             audience = \"a\"\nparameters = {{ provider_name = \"p\" }}\n"
+        )
+    })?;
+    let image = format!("{}/app", scene.registry.authority());
+    let agent = scene.site.start().await?;
+    // Each for an account of its own, so that nothing is kept.
+    let serial = std::cell::Cell::new(0);
+    let ask = async |body: &str| -> Result<Answer> {
+        scene.sso.say(Say::response("200 OK", "", body));
+        serial.set(serial.get() + 1);
+        let token = workload_token("team", &format!("account-{}", serial.get()), "a");
+        scene.site.ask(&of_pod(&image, token)).await
+    };
+    for body in [
+        r#"{"access_token":"t","username":"<token>"}"#,
+        r#"{"access_token":"t","username":""}"#,
+        r#"{"access_token":"t","username":"a:b"}"#,
+        r#"{"access_token":"t","username":"a\nb"}"#,
+        r#"{"access_token":"t","username":7}"#,
+        r#"{"access_token":"t"}"#,
+        r#"{"access_token":"","username":"u"}"#,
+        r#"{"access_token":["t"],"username":"u"}"#,
+        r#"{"access_token":null,"username":"u"}"#,
+        r#"{"token":"t","username":"u"}"#,
+        r#"{"access_token":"t","username":"u"} trailing"#,
+        r#"{"access_token":"t","username":"u""#,
+        r#"[{"access_token":"t","username":"u"}]"#,
+        r#""t""#,
+        "",
+        "<html>",
+    ] {
+        match ask(body).await? {
+            Answer::Unavailable { message } => {
+                ensure!(message.contains("answered with"), "{body}: {message}")
+            }
+            other => anyhow::bail!("{body}: {other:?}"),
+        }
+    }
+    // Lives that cannot be are none: the token is handed out, and not kept.
+    for life in [
+        "-1",
+        "0",
+        "1e300",
+        "\"60\"",
+        "null",
+        "18446744073709551616",
+        "[]",
+    ] {
+        let body =
+            format!(r#"{{"access_token":"t","username":"u","expires_in":{life},"x":{{"y":[1]}}}}"#);
+        let before = scene.sso.heard().len();
+        for _ in 0..2 {
+            serial.set(1000);
+            let Answer::Found { username, secret } = ask(&body).await? else {
+                anyhow::bail!("{life}");
+            };
+            ensure!(username == "u" && secret.expose() == "t", "{life}");
+        }
+        assert_eq!(scene.sso.heard().len(), before + 2, "{life}");
+    }
+    agent.stop().await?;
     Ok(())
 }

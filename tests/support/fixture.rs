@@ -88,15 +88,21 @@ pub fn large_config_json(count: usize, path: &str) -> String {
     text
 }
 
-/// What a leak of any fixture would look like: the marker itself, and the part of its base64 form that does
+/// How tokens of Keycloak and of the cluster begin, as JSON Web Tokens do: an object with `alg` or `typ` first.
+const TOKENS: [&str; 2] = ["eyJhbGciOi", "eyJ0eXAiOi"];
+
+/// What a leak of any fixture or token would look like: the marker itself, and the part of its base64 form that does
 /// not depend on what stands around it, in each of the three alignments.
 pub fn traces() -> Vec<String> {
-    let mut traces = vec![MARKER.to_owned()];
-    for shift in 0..3 {
-        let shifted = STANDARD.encode([&b"###"[..shift], MARKER.as_bytes()].concat());
-        let start = (shift * 8).div_ceil(6);
-        let whole = (shift + MARKER.len()) * 8 / 6;
-        traces.push(shifted[start..whole].to_owned());
+    let mut traces = Vec::new();
+    for marker in [MARKER].into_iter().chain(TOKENS) {
+        traces.push(marker.to_owned());
+        for shift in 0..3 {
+            let shifted = STANDARD.encode([&b"###"[..shift], marker.as_bytes()].concat());
+            let start = (shift * 8).div_ceil(6);
+            let whole = (shift + marker.len()) * 8 / 6;
+            traces.push(shifted[start..whole].to_owned());
+        }
     }
     traces
 }
@@ -114,6 +120,10 @@ mod tests {
             assert!(found(
                 &STANDARD.encode(format!("{before}{}", credential.password))
             ));
+        }
+        for header in [json!({ "alg": "ES256" }), json!({ "typ": "JWT" })] {
+            let token = URL_SAFE_NO_PAD.encode(header.to_string());
+            assert!(found(&token) && found(&STANDARD.encode(format!("jwt:{token}"))));
         }
         assert!(!found("nothing secret"));
     }
