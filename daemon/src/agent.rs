@@ -124,6 +124,17 @@ struct Agent<'a> {
 }
 
 fn delegations(settings: &Settings, board: &Arc<Board>) -> Result<Delegations, SetupError> {
+    let of_namespaces = settings
+        .sources
+        .iter()
+        .any(|source| source.pods_of().is_some());
+    let unheard = of_namespaces || !settings.delegations.is_empty();
+    if unheard && settings.broker.listen == Listen::Off {
+        tracing::warn!(
+            "nobody can ask for what delegations and sources of namespaces give: set `broker.listen`, such as \
+             \"unix:/run/pullkeeper/broker.sock\""
+        );
+    }
     let means = Means {
         board,
         cluster: &Cluster::new(&settings.kubernetes),

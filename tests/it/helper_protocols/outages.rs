@@ -199,3 +199,27 @@ async fn with_socket_activation_a_restart_loses_no_request() -> Result<()> {
 }
 
 const RESTARTS: usize = 20;
+
+#[tokio::test]
+async fn a_broker_that_nobody_can_ask_is_warned_about() -> Result<()> {
+    let delegation =
+        "[[delegation]]\nregistries = [\"r.example\"]\npreset = \"zot\"\naudience = \"a\"\n";
+    for (listening, tables, warnings) in [
+        (false, delegation, 1),
+        (false, "", 0),
+        (true, delegation, 0),
+    ] {
+        let site = site("unheard", &body(&[]), tables)?;
+        if !listening {
+            let config = std::fs::read_to_string(site.config())?;
+            let socket = format!("unix:{}", site.join("broker.sock").display());
+            site.write("config.toml", config.replace(&socket, "off"))?;
+        }
+        let agent = site.start().await?;
+        let words = "nobody can ask for what delegations and sources of namespaces give: set `broker.listen`, such as \
+                     \"unix:/run/pullkeeper/broker.sock\"";
+        assert_eq!(agent.logged(words), warnings, "{listening} {tables}");
+        agent.stop().await?;
+    }
+    Ok(())
+}
