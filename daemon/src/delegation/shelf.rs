@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::cache::Key;
+use super::slot::usable;
 use super::{Failure, Obtained, blocking};
 
 /// A directory that nobody else can read, on a file system that is memory.
@@ -51,8 +52,6 @@ enum Outcome {
 const PAUSE: Duration = Duration::from_secs(1);
 /// More than any token that fits into a request's header.
 const LONGEST: usize = 128 << 10;
-/// How much of a life is used: in the rest a new one is obtained, so that what is handed out has some left.
-const USED: f64 = 0.8;
 
 impl Shelf {
     /// The directory, made where it is missing; `None` where it could be read by others, is on a disk, or is not this
@@ -160,7 +159,7 @@ impl Content {
                     secret,
                     life,
                 } = obtained.clone();
-                (life.mul_f64(USED), Outcome::Obtained { username, secret })
+                (usable(life), Outcome::Obtained { username, secret })
             }
             Err(failure) => {
                 let message = failure.message.clone();
@@ -265,7 +264,7 @@ mod tests {
         let life = Duration::from_secs(100);
         assert_eq!(ask(&shelf, "r.example", life).await, None);
         let left = ask(&shelf, "r.example", life).await.unwrap();
-        assert!(left <= life.mul_f64(USED) && left > life / 2, "{left:?}");
+        assert!(left <= usable(life) && left > life / 2, "{left:?}");
         assert_eq!(ask(&shelf, "s.example", life).await, None);
     }
 

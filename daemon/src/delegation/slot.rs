@@ -45,6 +45,10 @@ struct Failed {
 
 /// A new one is obtained in the last part of a life, somewhere between these: nodes that began together part ways.
 const STALE: (f64, f64) = (0.7, 0.9);
+/// What is handed out is to last for a pull, so a new one is obtained while that much is left, or half of a short life.
+const FLOOR: Duration = Duration::from_secs(30);
+/// How much longer than it should a pause may be, as a part of it: for nodes that failed together the same.
+const STRAY: f64 = 0.25;
 /// Pauses after failures, doubling.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -144,7 +148,7 @@ impl<T> State<T> {
             failure: failure.clone(),
             with: with.to_vec(),
             // From the failure, not from the request: a request may have taken longer than the pause.
-            until: Instant::now() + failure.pause(pause),
+            until: Instant::now() + failure.pause(pause).mul_f64(1.0 + STRAY * chance()),
             pause,
         });
     }
@@ -157,7 +161,7 @@ impl<T: Clone> Kept<T> {
         (life > Duration::ZERO).then(|| Self {
             obtained: obtained.clone(),
             with: with.to_vec(),
-            stale: since + life.mul_f64(part),
+            stale: since + life.mul_f64(part).min(usable(life)),
             until: since + life,
             since,
         })
@@ -176,6 +180,11 @@ impl Failed {
     fn rests(&self, with: &[Credential]) -> bool {
         Instant::now() < self.until && self.with == with
     }
+}
+
+/// How much of a life is good for handing out, while something else can be obtained.
+pub(super) fn usable(life: Duration) -> Duration {
+    life - FLOOR.min(life / 2)
 }
 
 /// A number from 0 to 1. Without randomness all nodes would be the same, which is no reason to fail.
@@ -228,6 +237,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_handed_out_lasts_for_a_pull_or_for_half_of_a_short_life() {
+        for (life, usable) in [(600, 420), (60, 30), (40, 20), (2, 1)] {
+            let (slot, count) = (Slot::default(), Cell::new(0));
+            let life = Duration::from_secs(life);
+            ask(&slot, &[], &count, Ok((life, "one"))).await.unwrap();
+            tokio::time::advance(Duration::from_secs(usable) - Duration::from_millis(1)).await;
+            let got = ask(&slot, &[], &count, Ok((life, "two"))).await;
+            assert_eq!((got, count.get()), (Ok("one"), 1), "{life:?}");
+            tokio::time::advance(life.mul_f64(STALE.1 - STALE.0) + Duration::from_millis(1)).await;
+            let got = ask(&slot, &[], &count, Ok((life, "two"))).await;
+            assert_eq!((got, count.get()), (Ok("two"), 2), "{life:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_failed_together_come_back_one_by_one() {
+        let down = Failure {
+            message: "down".to_owned(),
+            retry_after: Some(Duration::from_secs(100)),
+        };
+        let mut ends = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let slot: Slot<&'static str> = Slot::default();
+            ask(&slot, &[], &Cell::new(0), Err(down.clone()))
+                .await
+                .unwrap_err();
+            let state = slot.state();
+            let pause = state.failed.as_ref().unwrap().until - Instant::now();
+            assert!((100.0..=125.0).contains(&pause.as_secs_f64()), "{pause:?}");
+            ends.insert(pause.as_secs());
+        }
+        assert!(ends.len() > 10, "{ends:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn failures_rest_longer_each_time_and_as_long_as_was_asked() {
         let (slot, count) = (Slot::default(), Cell::new(0));
         let down = |retry_after| {
@@ -242,7 +286,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(pause * 1000 - 1)).await;
             ask(&slot, &[], &count, down(None)).await.unwrap_err();
             assert_eq!(count.get(), before, "after {pause} s");
-            tokio::time::advance(Duration::from_millis(1)).await;
+            tokio::time::advance(Duration::from_secs(pause).mul_f64(STRAY)).await;
         }
         let asked = Some(Duration::from_secs(100_000));
         ask(&slot, &[], &count, down(asked)).await.unwrap_err();
