@@ -1,5 +1,6 @@
 //! `[[delegation]]`: registries whose credentials come from somewhere else.
 
+mod endpoint;
 mod protocol;
 mod written;
 
