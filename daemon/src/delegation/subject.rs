@@ -146,3 +146,6 @@ fn read(path: &Path) -> Result<Secret, Failure> {
     })?;
     Ok(Secret::new(token.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

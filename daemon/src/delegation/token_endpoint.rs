@@ -130,3 +130,43 @@ fn life(expires_in: Option<&&RawValue>, secret: &Secret) -> Duration {
     let life = [said, own].into_iter().flatten().min();
     life.unwrap_or_default().min(LONGEST_LIFE)
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn a_life_is_the_shortest_that_is_said_and_none_where_nothing_is() {
+        let seconds = |text: &str| -> u64 {
+            let answer: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap();
+            let secret: Secret = serde_json::from_str(answer["t"].get()).unwrap();
+            // A token's own end is compared with the clock, which goes on.
+            life(answer.get("expires_in"), &secret)
+                .as_secs_f64()
+                .round() as u64
+        };
+        let jwt = |exp: u64| {
+            let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{exp}}}"));
+            format!("\"e30.{claims}.c2ln\"")
+        };
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        let soon = jwt(since.as_secs() + 100);
+        assert_eq!(seconds(r#"{"t":"opaque"}"#), 0);
+        assert_eq!(seconds(r#"{"t":"opaque","expires_in":300}"#), 300);
+        for (life, least) in [(300, 99), (50, 50)] {
+            let found = seconds(&format!(r#"{{"t":{soon},"expires_in":{life}}}"#));
+            assert!((least..=least + 1).contains(&found), "{found}");
+        }
+        assert!((99..=100).contains(&seconds(&format!(r#"{{"t":{soon}}}"#))));
+        let past = jwt(1);
+        assert_eq!(seconds(&format!(r#"{{"t":{past},"expires_in":300}}"#)), 0);
+        assert_eq!(seconds(r#"{"t":"opaque","expires_in":1e9}"#), 0);
+        let longest = LONGEST_LIFE.as_secs();
+        assert_eq!(seconds(r#"{"t":"opaque","expires_in":99999999}"#), longest);
+    }
+}
