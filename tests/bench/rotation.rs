@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use support::agent::Site;
-use support::clients::Clients;
 use support::cluster::{Api, Cluster};
 use support::eventually;
 use support::fixture::{Credential, config_json};
@@ -26,8 +25,9 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     let registry = Registry::with_passwords(&[&credential]).await?;
     let (host, image) = (registry.host(), registry.image("team/app:1"));
     let secret = |credential: &Credential| config_json([(host.as_str(), credential)]);
-    let clients = Clients::new(&secret(&credential))?;
-    clients.push_image(&image, &Image::pause("bench")?).await?;
+    registry
+        .push(&credential, "team/app:1", &Image::pause("bench")?)
+        .await?;
 
     let file_only = NodePlan::new("file-only")
         .auth_file(&secret(&credential))

@@ -3,7 +3,6 @@
 
 mod leaving;
 mod provider;
-mod registry;
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -12,10 +11,10 @@ use serde_json::{Value, json};
 use support::cluster::Cluster;
 use support::fixture::{Credential, config_json};
 use support::node::{Image, NodePlan, PodSpec, PullPolicy};
+use support::registry::Registry;
 use support::scratch::Scratch;
 
 use provider::Provider;
-use registry::Registry;
 
 #[tokio::test]
 async fn a_pod_runs_when_the_nodes_file_has_the_credential_and_not_before() -> Result<()> {
@@ -46,7 +45,10 @@ async fn a_registry_may_have_any_name() -> Result<()> {
         .auth_file(&config_json([("registry.test/app", &scene.credential)]))
         .join(cluster)
         .await?;
-    node.add_registry("registry.test", &scene.registry.url())?;
+    node.add_registry(
+        "registry.test",
+        &format!("http://{}", scene.registry.host()),
+    )?;
     let spec = PodSpec::new(&scene.namespace, "pod", "registry.test/app:1");
     node.create(&spec).await?.running().await?;
     node.leave().await
@@ -186,9 +188,11 @@ impl Scene {
     async fn new(name: &str) -> Result<Self> {
         let namespace = Cluster::shared().await?.namespace(name).await?;
         let credential = Credential::new();
-        let registry = Registry::start(&credential).await?;
-        registry.push("app", "1", &Image::pause(name)?).await?;
-        let image = format!("{}/app:1", registry.host());
+        let registry = Registry::with_passwords(&[&credential]).await?;
+        registry
+            .push(&credential, "app:1", &Image::pause(name)?)
+            .await?;
+        let image = registry.image("app:1");
         Ok(Self {
             namespace,
             credential,

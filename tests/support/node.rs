@@ -25,7 +25,7 @@ use crate::scratch::Scratch;
 use kubelet::{Kubelet, ProviderPaths};
 use machine::{Machine, Resident};
 
-pub use image::{Blob, Image};
+pub use image::Image;
 pub use pod::{Pod, PodSpec, PullPolicy, Waiting};
 
 /// A node that is not there yet.

@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::built;
-use crate::fixture::Credential;
+use crate::clients::Clients;
+use crate::fixture::{Credential, config_json};
 use crate::http::Endpoint;
 use crate::issuer::Issuer;
 use crate::keycloak::Realm;
+use crate::node::Image;
 use crate::part::{Part, Ready};
 use crate::patience;
 use crate::ports::Port;
@@ -123,6 +125,15 @@ impl Registry {
     /// The name of an image in it: `127.0.0.1:port/REPOSITORY:TAG`.
     pub fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.host())
+    }
+
+    /// Pushes an image that pods can be made of, as this user, under the name that [`Registry::image`] completes.
+    ///
+    /// # Errors
+    /// When the registry refuses it.
+    pub async fn push(&self, user: &Credential, name: &str, content: &Image) -> Result<()> {
+        let clients = Clients::new(&config_json([(self.host().as_str(), user)]))?;
+        clients.push_image(&self.image(name), content).await
     }
 
     /// For requests that no client makes.

@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use support::agent::Site;
-use support::clients::Clients;
 use support::cluster::Cluster;
 use support::eventually;
 use support::fixture::{Credential, config_json};
@@ -23,7 +22,9 @@ async fn a_pod_pulls_with_the_two_secrets() -> Result<()> {
     let realm = keycloak.realm("pod").await?;
     let (registry, user) = guarded_by(&realm).await?;
     let host = registry.host();
-    pushed(&registry, &user, "two-secrets").await?;
+    registry
+        .push(&user, APP, &Image::pause("two-secrets")?)
+        .await?;
     let secrets = two_secrets(&registry, keycloak.url(), &user);
     let spec = |name: &str| PodSpec::new(&namespace, name, &registry.image(APP));
 
@@ -49,19 +50,11 @@ async fn a_pod_pulls_with_the_two_secrets() -> Result<()> {
     with.leave().await
 }
 
-/// Puts an image there that pods can be made of.
-async fn pushed(registry: &Registry, credential: &Credential, label: &str) -> Result<()> {
-    let clients = Clients::new(&config_json([(registry.host().as_str(), credential)]))?;
-    clients
-        .push_image(&registry.image(APP), &Image::pause(label)?)
-        .await
-}
-
 /// A registry with a password, and a node with an agent that follows a file.
 async fn rotation_scene(name: &str) -> Result<(Registry, Credential, Site, String)> {
     let old = Credential::new();
     let registry = Registry::with_passwords(&[&old]).await?;
-    pushed(&registry, &old, name).await?;
+    registry.push(&old, APP, &Image::pause(name)?).await?;
     let host = registry.host();
     let site = site(name, &config_json([(host.as_str(), &old)]), "")?;
     Ok((registry, old, site, host))

@@ -7,7 +7,7 @@ use support::agent::{Agent, Site};
 use support::clients::{Client, Clients};
 use support::cluster::Cluster;
 use support::eventually;
-use support::fixture::{Credential, config_json};
+use support::fixture::Credential;
 use support::http::StatusCode;
 use support::node::{Image, Node, NodePlan, PodSpec};
 use support::registry::Registry;
@@ -90,9 +90,8 @@ impl Scene {
             username: "publisher".to_owned(),
             password: token,
         };
-        let clients = Clients::new(&config_json([(self.registry.host().as_str(), &token)]))?;
-        let image = Image::pause(repository)?;
-        clients.push_image(&self.image(repository), &image).await
+        let (name, image) = (format!("{repository}:1"), Image::pause(repository)?);
+        self.registry.push(&token, &name, &image).await
     }
 
     /// All that an administrator writes.

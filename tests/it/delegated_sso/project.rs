@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use support::clients::Clients;
 use support::cluster::Cluster;
 use support::eventually;
 use support::fixture::{Credential, config_json};
@@ -35,9 +34,8 @@ impl Projects {
         let keycloak = Keycloak::shared().await?;
         let realm = keycloak.realm(name).await?;
         let (registry, user) = guarded_by(&realm).await?;
-        let (host, image) = (registry.host(), registry.image(APP));
-        let clients = Clients::new(&config_json([(host.as_str(), &user)]))?;
-        clients.push_image(&image, &Image::pause(name)?).await?;
+        registry.push(&user, APP, &Image::pause(name)?).await?;
+        let host = registry.host();
         let sso = keycloak.url().trim_start_matches("http://");
         let labels = json!({ "pullkeeper": "true" });
         for (name, place, credential) in [

@@ -1,7 +1,6 @@
 //! No stored secret: a pod's own service account, exchanged at Keycloak.
 
 use anyhow::{Result, ensure};
-use support::clients::Clients;
 use support::cluster::Cluster;
 use support::eventually;
 use support::fixture::{Credential, config_json};
@@ -47,9 +46,10 @@ pub(super) async fn publish(realm: &Realm, registry: &Registry, repository: &str
         username: "jwt".to_owned(),
         password: realm.token(&client).await?,
     };
-    let clients = Clients::new(&config_json([(registry.host().as_str(), &token)]))?;
-    let image = registry.image(&format!("{repository}:1"));
-    clients.push_image(&image, &Image::pause(repository)?).await
+    let image = Image::pause(repository)?;
+    registry
+        .push(&token, &format!("{repository}:1"), &image)
+        .await
 }
 
 #[tokio::test]

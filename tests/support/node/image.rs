@@ -9,23 +9,20 @@ use crate::cluster::Cluster;
 /// An OCI image with one layer, `FROM scratch`.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The manifest.
-    pub manifest: Blob,
-    /// The configuration.
-    pub config: Blob,
-    /// The only layer, a tar archive.
-    pub layer: Blob,
+    manifest: Blob,
+    config: Blob,
+    /// The only one, a tar archive.
+    layer: Blob,
 }
 
 /// Content with its address.
 #[derive(Clone, Debug)]
-pub struct Blob {
-    /// The bytes.
-    pub bytes: Vec<u8>,
+struct Blob {
+    bytes: Vec<u8>,
     /// `sha256:…` of the bytes.
-    pub digest: String,
+    digest: String,
     /// What they are.
-    pub media_type: &'static str,
+    media_type: &'static str,
 }
 
 impl Image {
