@@ -7,6 +7,8 @@
 //!  image ───────────────┘
 //!
 //! stdin ─▶ protocol ─▶ wire::Request ─▶ query ─▶ directory ─▶ wire::Answer ─▶ protocol ─▶ stdout
+//!
+//! policy, ledger, fleet, time ─▶ rollout ─▶ ledger, permits
 //! ```
 //!
 //! A *source* offers a document. Its *entries* are credentials under registry *keys*. What is wrong with them is a
@@ -27,4 +29,5 @@ pub mod pacing;
 pub mod protocol;
 pub mod query;
 pub mod reader;
+pub mod rollout;
 pub mod wire;

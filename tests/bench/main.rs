@@ -10,6 +10,7 @@ mod figures;
 mod helper;
 mod kills;
 mod rotation;
+mod simulator;
 
 use anyhow::Result;
 
@@ -24,6 +25,9 @@ fn main() -> Result<()> {
     }
     if wanted("kills") {
         kills::measure(&mut figures)?;
+    }
+    if wanted("simulator") {
+        simulator::measure(&mut figures)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

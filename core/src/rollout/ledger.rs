@@ -1,0 +1,135 @@
+//! What has been promised so far: the one object on which coordinators compete.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::fleet::Permit;
+use super::time::Time;
+
+/// The state of a rollout. It is replaced as a whole, by compare-and-swap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Ledger {
+    version: Version,
+    /// What is being rolled out.
+    pub generation: u64,
+    /// How far it is.
+    pub stage: Stage,
+    /// The names of the nodes that go first, by UID.
+    pub canary: BTreeMap<String, String>,
+    /// Nodes that have a slot, by name.
+    pub reservations: BTreeMap<String, Reservation>,
+    /// Nodes that failed since the rollout began or was resumed, by UID: each counts once.
+    pub failures: BTreeMap<String, Failure>,
+    /// Why no new node starts, until a human or a new generation says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
+    /// How many of the policy's resumes have been followed.
+    pub resumes: u64,
+    /// How many permits there have been.
+    pub permits: u64,
+}
+
+/// The form of the ledger. Another one is not read as an empty ledger: that would give every slot away again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Version {
+    #[default]
+    #[serde(rename = "1")]
+    One,
+}
+
+/// Why a ledger cannot be used. No node starts until somebody has looked at it.
+#[derive(Debug, Error)]
+#[error("cannot read the rollout's ledger: {0}; a newer coordinator may have written it")]
+pub struct LedgerError(#[source] serde_json::Error);
+
+/// How far a rollout is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "PascalCase")]
+pub enum Stage {
+    /// The first nodes.
+    #[default]
+    Canary,
+    /// Nothing happens, so that harm can show.
+    Soak {
+        /// When all of the first nodes had succeeded.
+        since: Time,
+    },
+    /// Everybody else.
+    Waves,
+}
+
+/// A node's slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Reservation {
+    /// What it may do.
+    pub permit: Permit,
+    /// When it got the slot.
+    pub since: Time,
+    /// When its record was seen to have the permit; its deadline counts from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permitted: Option<Time>,
+}
+
+/// A node that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Failure {
+    /// Its name.
+    pub node: String,
+    /// In its agent's words, or ours.
+    pub reason: String,
+    /// When it was noticed.
+    pub since: Time,
+}
+
+/// Why no new node starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Halt {
+    /// Why.
+    pub reason: HaltReason,
+    /// Since when.
+    pub since: Time,
+}
+
+/// Why a rollout halts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub enum HaltReason {
+    /// One of the first nodes failed.
+    CanaryFailed,
+    /// More nodes failed than may.
+    FailureBudgetSpent,
+}
+
+impl Ledger {
+    /// Whether no new node starts because the rollout does harm.
+    pub fn is_halted(&self) -> bool {
+        self.halt.is_some()
+    }
+
+    /// A permit like no other.
+    pub(super) fn permit(&mut self, uid: &str) -> Permit {
+        self.permits += 1;
+        Permit {
+            uid: uid.to_owned(),
+            generation: self.generation,
+            serial: self.permits,
+        }
+    }
+
+    /// Reads a ledger. No text is one that has not been begun.
+    ///
+    /// # Errors
+    /// For everything that this version would not have written.
+    pub fn read(text: Option<&str>) -> Result<Self, LedgerError> {
+        text.map_or_else(
+            || Ok(Self::default()),
+            |text| serde_json::from_str(text).map_err(LedgerError),
+        )
+    }
+}

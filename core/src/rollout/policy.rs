@@ -1,0 +1,68 @@
+//! What an administrator wants.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::limit::Limit;
+
+/// How a credential change is to reach the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The wanted state; every change of it is a new rollout.
+    pub generation: u64,
+    /// What is done on a node, and how carefully.
+    pub strategy: Strategy,
+    /// Who goes first.
+    pub canary: Canary,
+    /// How long nothing else happens after all of them succeeded.
+    pub soak: Duration,
+    /// Nodes at work at the same time.
+    pub slots: Limit,
+    /// Of those, how many of one zone.
+    pub slots_per_zone: Option<Limit>,
+    /// Of those, how many of one pool.
+    pub slots_per_pool: Option<Limit>,
+    /// When it does more harm than good.
+    pub failures: FailureBudget,
+    /// How long a node may take before it counts as failed.
+    pub deadline: Duration,
+    /// No new node starts.
+    pub paused: bool,
+    /// How often somebody has said that a halted rollout is to go on.
+    pub resumes: u64,
+}
+
+/// What is done on a node, and how carefully.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// The agent replaces its files: canary, soak, then waves within the limits.
+    FileOnly,
+    /// The same everywhere at once, for a credential that has leaked: limits, canary and failures hold nothing up.
+    Immediate,
+}
+
+/// The nodes that go first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Canary {
+    /// So many, of those that are ready when the rollout begins; control-plane nodes only where there are no others.
+    Count(u32),
+    /// These.
+    Nodes(BTreeSet<String>),
+}
+
+/// How many nodes may fail. One more halts the rollout; a canary that fails does so at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureBudget {
+    /// So many.
+    pub count: u32,
+    /// Of every hundred nodes.
+    pub percent: u8,
+}
+
+impl FailureBudget {
+    /// Whether so many failures of so many nodes are too many.
+    pub fn is_spent(self, failures: usize, nodes: usize) -> bool {
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        failures > count || failures.saturating_mul(100) > nodes.saturating_mul(self.percent.into())
+    }
+}

@@ -1,0 +1,16 @@
+//! A cluster in which everything goes wrong, in virtual time: several coordinators with old views, lost and late writes,
+//! crashes, humans, nodes that die and come back. What a rollout promises is checked after every step.
+//!
+//! A run is a function of its seed. A broken promise names the seed and ends with what led to it.
+
+mod agent;
+mod coordinator;
+mod oath;
+mod world;
+
+pub use self::coordinator::Flaw;
+pub use self::oath::Violation;
+pub use self::world::{Plan, Run, run};
+
+#[cfg(test)]
+mod tests;
