@@ -304,12 +304,20 @@ impl World {
     /// A human does something. Every change of what is wanted is a new version of the object.
     fn interfere(&mut self) {
         let policy = &mut self.rollout.policy;
-        match self.rng.u32(0..8) {
+        match self.rng.u32(0..9) {
             0 | 1 => policy.paused = !policy.paused,
             2 => policy.slots = Limit::Count(self.rng.u32(0..5)),
             3 => policy.resumes += u64::from(self.rollout.ledger.is_halted()),
             4 => policy.generation += 1,
             5 => policy.failures.count = self.rng.u32(0..4),
+            6 => {
+                policy.generation += 1;
+                policy.strategy = match self.rng.u32(0..5) {
+                    0 => Strategy::Immediate,
+                    _ => Strategy::FileOnly,
+                };
+                policy.slots = Limit::Percent(self.rng.u8(1..=50));
+            }
             _ => {
                 let held = self.rng.bool();
                 if let Some(which) = self.any(self.machines.len())

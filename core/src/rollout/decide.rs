@@ -102,7 +102,7 @@ fn choose_canary(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet) {
                 .collect();
         }
         Canary::Count(_) => {
-            ledger.canary.retain(|uid, _| !fleet.gone.contains(uid));
+            ledger.canary = first_ones(ledger, policy, fleet);
             let mut others: Vec<_> = fleet
                 .nodes
                 .iter()
@@ -116,6 +116,23 @@ fn choose_canary(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet) {
             }
         }
     }
+}
+
+/// Those that were chosen, but for who is gone, and who has not begun and cannot: it would hold everybody up.
+fn first_ones(ledger: &Ledger, policy: &Policy, fleet: &Fleet) -> BTreeMap<String, String> {
+    let stays = |(uid, name): &(&String, &String)| {
+        let reserved = ledger.reservations.get(*name);
+        let begun = reserved.is_some_and(|reserved| reserved.permit.uid == **uid)
+            || ledger.failures.contains_key(*uid);
+        let node = fleet.nodes.get(*name).filter(|node| node.uid == **uid);
+        // Whom the list does not have may be newer than that.
+        let could = node.is_none_or(|node| may_start(node) || node.has_reached(policy.generation));
+        !fleet.gone.contains(*uid) && (begun || could)
+    };
+    let chosen = ledger.canary.iter().filter(stays);
+    chosen
+        .map(|(uid, name)| (uid.clone(), name.clone()))
+        .collect()
 }
 
 /// How many nodes have to have gone first. One at least, if any are wanted: a list without nodes proves nothing.

@@ -367,6 +367,26 @@ fn who_is_not_ready_or_held_is_left_alone_and_holds_up_nobody() {
 }
 
 #[test]
+fn a_canary_that_has_not_begun_and_cannot_is_replaced() {
+    let mut cluster = Cluster::new(&["a", "b"]);
+    cluster.policy.paused = true;
+    cluster.decide();
+    assert!(cluster.ledger.canary.contains_key("uid-of-a"));
+    cluster.node("a").ready = false;
+    cluster.policy.paused = false;
+    cluster.decide();
+    assert_eq!(cluster.reserved(), ["b"]);
+    // Who has begun stays one of them, whatever becomes of it.
+    cluster.node("b").ready = false;
+    cluster.node("a").ready = true;
+    cluster.decide();
+    assert_eq!(cluster.reserved(), ["b"]);
+    cluster.fail("b");
+    cluster.decide();
+    assert!(cluster.ledger.is_halted() && cluster.ledger.canary.contains_key("uid-of-b"));
+}
+
+#[test]
 fn named_canaries_have_to_be_there() {
     let mut cluster = Cluster::new(&["a", "b"]);
     cluster.policy.canary = Canary::Nodes(["b", "c"].map(str::to_owned).into());
