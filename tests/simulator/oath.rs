@@ -66,9 +66,9 @@ impl Oath {
                     format!("{admitted:?}"),
                 );
             }
-            if policy.paused {
+            if policy.paused || !policy.open {
                 return broken(
-                    "S13: nobody starts while it is paused",
+                    "S13: nobody starts while it is paused or no window is open",
                     format!("{admitted:?}"),
                 );
             }

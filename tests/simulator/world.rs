@@ -86,6 +86,7 @@ impl World {
             },
             deadline: Duration::from_secs(120),
             paused: false,
+            open: true,
             resumes: 0,
         };
         let mut world = Self {
@@ -305,7 +306,8 @@ impl World {
     fn interfere(&mut self) {
         let policy = &mut self.rollout.policy;
         match self.rng.u32(0..9) {
-            0 | 1 => policy.paused = !policy.paused,
+            0 => policy.paused = !policy.paused,
+            1 => policy.open = !policy.open,
             2 => policy.slots = Limit::Count(self.rng.u32(0..5)),
             3 => policy.resumes += u64::from(self.rollout.ledger.is_halted()),
             4 => policy.generation += 1,
@@ -338,6 +340,7 @@ impl World {
         self.tell("calm".to_owned());
         self.under_way.clear();
         self.rollout.policy.paused = false;
+        self.rollout.policy.open = true;
         self.rollout.policy.slots = Limit::Count(2);
         self.rollout.version += 1;
         for machine in self.machines.values_mut() {

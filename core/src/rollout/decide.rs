@@ -29,6 +29,8 @@ pub enum Waiting {
     Halted,
     /// Somebody does not want it to go on now.
     Paused,
+    /// No window is open.
+    Window,
     /// The first nodes are not done.
     Canary,
     /// Harm is given time to show.
@@ -310,10 +312,13 @@ fn permits(
 
 /// Why no node may start now, whichever it is.
 fn closed(policy: &Policy, ledger: &Ledger) -> Option<Waiting> {
-    if ledger.is_halted() && policy.strategy == Strategy::FileOnly {
+    let careful = policy.strategy == Strategy::FileOnly;
+    if careful && ledger.is_halted() {
         Some(Waiting::Halted)
     } else if policy.paused {
         Some(Waiting::Paused)
+    } else if careful && !policy.open {
+        Some(Waiting::Window)
     } else {
         None
     }

@@ -28,6 +28,8 @@ pub struct Policy {
     pub deadline: Duration,
     /// No new node starts.
     pub paused: bool,
+    /// Whether a window is open in which nodes may start, or none is asked for. Calendars are looked up by whoever asks.
+    pub open: bool,
     /// How often somebody has said that a halted rollout is to go on.
     pub resumes: u64,
 }
@@ -37,7 +39,7 @@ pub struct Policy {
 pub enum Strategy {
     /// The agent replaces its files: canary, soak, then waves within the limits.
     FileOnly,
-    /// The same everywhere at once, for a credential that has leaked: limits, canary and failures hold nothing up.
+    /// The same everywhere at once, for a credential that has leaked: limits, canary, windows and failures hold nothing up.
     Immediate,
 }
 

@@ -22,6 +22,7 @@ fn policy() -> Policy {
         },
         deadline: Duration::from_secs(300),
         paused: false,
+        open: true,
         resumes: 0,
     }
 }
@@ -275,6 +276,29 @@ fn a_deadline_counts_from_the_permit() {
     cluster.pass(2);
     cluster.decide();
     assert_eq!(cluster.ledger.failures.len(), 1);
+}
+
+#[test]
+fn a_window_that_closes_stops_who_has_not_begun_and_nobody_else() {
+    let mut cluster = Cluster::in_waves(&["a", "b", "c", "d"]);
+    cluster.policy.open = false;
+    cluster.reach("b");
+    assert_eq!(cluster.decide(), Some(Waiting::Window));
+    assert_eq!(cluster.reserved(), ["c"]);
+    cluster.reach("c");
+    assert_eq!(cluster.decide(), Some(Waiting::Window));
+    assert!(cluster.reserved().is_empty());
+    // It goes on where it stopped.
+    cluster.pass(600);
+    cluster.policy.open = true;
+    assert_eq!(cluster.decide(), None);
+    assert_eq!(cluster.reserved(), ["d"]);
+    // A credential that has leaked does not wait for one.
+    cluster.policy.generation = 2;
+    cluster.policy.strategy = Strategy::Immediate;
+    cluster.policy.open = false;
+    assert_eq!(cluster.decide(), None);
+    assert_eq!(cluster.reserved(), ["a", "b", "c", "d"]);
 }
 
 #[test]
