@@ -16,6 +16,7 @@ mod fleet;
 mod ledger;
 mod limit;
 mod policy;
+mod slots;
 mod time;
 
 pub use self::decide::{Decision, Waiting, decide};

@@ -1,6 +1,10 @@
 //! One of several coordinators: what it knows, and what it has sent.
 
+use std::collections::BTreeMap;
+
 use pullkeeper_core::rollout::{Fleet, Ledger, Permit, Policy, Strategy, Time, decide};
+
+use crate::agent::Machine;
 
 /// The one object that coordinators compete on: what is wanted, and what was promised. A write of either is one of both.
 #[derive(Clone, Debug)]
@@ -37,7 +41,7 @@ pub(crate) struct Coordinator {
     pub(crate) rollout: Option<Rollout>,
     pub(crate) fleet: Fleet,
     /// Which write of each node's record it has seen, by UID.
-    pub(crate) records: std::collections::BTreeMap<String, u64>,
+    pub(crate) records: BTreeMap<String, u64>,
 }
 
 /// A write that is on its way.
@@ -58,6 +62,18 @@ pub(crate) enum Write {
 }
 
 impl Coordinator {
+    /// Takes in a complete list of the nodes.
+    pub(crate) fn see(&mut self, machines: &BTreeMap<String, Machine>) {
+        let nodes = machines.iter();
+        self.fleet.nodes = nodes
+            .map(|(name, one)| (name.clone(), one.node.clone()))
+            .collect();
+        let records = machines.values();
+        self.records = records
+            .map(|one| (one.node.uid.clone(), one.record_version))
+            .collect();
+    }
+
     /// What it writes now, and whom it wants to look up: UIDs and names.
     pub(crate) fn decide(
         &self,

@@ -6,10 +6,12 @@
 mod agent;
 mod coordinator;
 mod oath;
+mod scale;
 mod world;
 
 pub use self::coordinator::Flaw;
 pub use self::oath::Violation;
+pub use self::scale::{Scale, roll_out};
 pub use self::world::{Plan, Run, run};
 
 #[cfg(test)]

@@ -60,3 +60,16 @@ fn every_mistake_is_noticed() {
         assert!(expected, "{flaw:?}: {violation:?}");
     }
 }
+
+#[test]
+fn what_a_rollout_costs_grows_with_its_nodes() {
+    let (small, large) = (roll_out(200), roll_out(2000));
+    assert_eq!((small.permits, large.permits), (200, 2000));
+    // At most one write for every slot that is given or comes back, and some for the stages.
+    assert!(large.ledgers < 2 * 2000 + 10, "{large:?}");
+    // Slots are a part of all nodes; ten times as many take ten times the room, and a fixed rest.
+    assert!(
+        large.largest_ledger < 12 * small.largest_ledger,
+        "{small:?} {large:?}"
+    );
+}

@@ -164,15 +164,7 @@ impl World {
             self.coordinators[which].rollout = Some(self.rollout.clone());
         }
         if matches!(look, 1 | 3) {
-            let coordinator = &mut self.coordinators[which];
-            let nodes = self.machines.iter();
-            coordinator.fleet.nodes = nodes
-                .map(|(name, one)| (name.clone(), one.node.clone()))
-                .collect();
-            let records = self.machines.values();
-            coordinator.records = records
-                .map(|one| (one.node.uid.clone(), one.record_version))
-                .collect();
+            self.coordinators[which].see(&self.machines);
         }
         let (mut writes, missing) = self.coordinators[which].decide(which, self.now, self.flaw);
         // Looked up at the API server, after the ledger was read.

@@ -6,6 +6,7 @@ use super::fleet::{Fleet, Node, Outcome, Permit};
 use super::ledger::{Failure, Halt, HaltReason, Ledger, Reservation, Stage};
 use super::limit::Limit;
 use super::policy::{Canary, Policy, Strategy};
+use super::slots::Slots;
 use super::time::Time;
 
 /// What is to be done.
@@ -250,9 +251,10 @@ fn admit(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) -> Opti
         return Some(Waiting::Nodes);
     }
     candidates.sort_by_key(|(name, node)| order(name, node));
+    let mut slots = Slots::new(policy, ledger, fleet);
     let mut held_up = None;
     for (name, node) in candidates {
-        if policy.strategy == Strategy::FileOnly && !has_slot(ledger, policy, fleet, node) {
+        if !slots.take(node) && policy.strategy == Strategy::FileOnly {
             held_up = Some(Waiting::Slots);
             continue;
         }
@@ -322,30 +324,6 @@ fn closed(policy: &Policy, ledger: &Ledger) -> Option<Waiting> {
     } else {
         None
     }
-}
-
-fn has_slot(ledger: &Ledger, policy: &Policy, fleet: &Fleet, node: &Node) -> bool {
-    let fits = |limit: Limit, alike: &dyn Fn(&Node) -> bool| {
-        let total = fleet.nodes.values().filter(|other| alike(other)).count();
-        let taken = ledger
-            .reservations
-            .keys()
-            .filter(|name| fleet.nodes.get(*name).is_some_and(alike));
-        taken.count() < limit.of(total)
-    };
-    let zone = |other: &Node| other.zone == node.zone;
-    let pool = |other: &Node| other.pool == node.pool;
-    // A slot whose node nobody knows any more is taken all the same.
-    let free = ledger.reservations.len() < policy.slots.of(fleet.nodes.len());
-    free && policy.slots_per_zone.is_none_or(|limit| fits(limit, &zone))
-        && policy.slots_per_pool.is_none_or(|limit| fits(limit, &pool))
-        && (!node.control_plane || control_plane_is_whole(ledger, fleet))
-}
-
-/// One of the control plane's at a time, and none while another one is not ready.
-fn control_plane_is_whole(ledger: &Ledger, fleet: &Fleet) -> bool {
-    let mut nodes = fleet.nodes.iter().filter(|(_, node)| node.control_plane);
-    nodes.all(|(name, node)| node.ready && !ledger.reservations.contains_key(name))
 }
 
 fn may_start(node: &Node) -> bool {
