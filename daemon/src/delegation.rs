@@ -29,6 +29,7 @@ use pullkeeper_core::wire::{Answer, Secret};
 use tokio::time::Instant;
 
 use self::cache::{Cache, Key};
+use self::credential::Lookup;
 use self::discovery::Discovery;
 use self::namespace::ApiServer;
 use self::registry_token::RegistryToken;
@@ -276,7 +277,8 @@ impl Delegation {
         identity: Identity,
         credentials: &dyn Credentials,
     ) -> Result<Obtained, Failure> {
-        let find = |place: String| credential::find(&self.settings, &place, credentials);
+        let lookup = Lookup::new(&self.settings, credentials).await?;
+        let find = |place: String| lookup.find(&place);
         let token = RegistryToken {
             outbound: &self.outbound,
             registry,
@@ -302,8 +304,14 @@ impl Delegation {
             Some(subject) => Some(hold(subject, token).await?),
         };
         let authority = exchange.service.origin().authority();
-        let find = || credential::find(&self.settings, &authority, credentials);
-        let client = exchange.client.then(find).transpose()?;
+        let client = match exchange.client {
+            true => Some(
+                Lookup::new(&self.settings, credentials)
+                    .await?
+                    .find(&authority)?,
+            ),
+            false => None,
+        };
         let mut with: Vec<_> = client.iter().cloned().collect();
         let identity = match held.as_ref().map(|held| &held.holder) {
             None => Some(Identity::holding(credentials)),

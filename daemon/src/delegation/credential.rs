@@ -7,34 +7,59 @@ use pullkeeper_core::authfile::{Contribution, Credential, Document, Shape, Wante
 use pullkeeper_core::directory::Directory;
 use pullkeeper_core::query::Query;
 
-use super::{Credentials, Failure};
+use super::{Credentials, Failure, blocking};
 use crate::config::DelegationSettings;
 use crate::source;
 
-/// The configured entry, or else that of the service's own host.
-pub(super) fn find(
-    settings: &DelegationSettings,
-    authority: &str,
-    credentials: &dyn Credentials,
-) -> Result<Credential, Failure> {
-    let place = match &settings.credential {
-        Some(place) => place.clone(),
-        None => Query::of_server(authority).map_err(|error| Failure::new(error.to_string()))?,
-    };
-    let (found, holder) = match &settings.credential_file {
-        None => (credentials.of(&place), credentials.holder()),
-        Some(path) => (of_file(path, &place)?, path.display().to_string()),
-    };
-    let found = found.filter(|found| !found.username().is_empty());
-    found.ok_or_else(|| {
-        Failure::new(format!(
-            "there is no entry with user name and password for the token service {} in {holder}; add one",
-            place.registry()
-        ))
-    })
+/// Where one request's credentials are looked up. The file is read once, and not on the thread that serves everybody.
+pub(super) struct Lookup<'l> {
+    settings: &'l DelegationSettings,
+    credentials: &'l dyn Credentials,
+    file: Option<Directory>,
 }
 
-fn of_file(path: &Path, place: &Query) -> Result<Option<Credential>, Failure> {
+impl<'l> Lookup<'l> {
+    pub(super) async fn new(
+        settings: &'l DelegationSettings,
+        credentials: &'l dyn Credentials,
+    ) -> Result<Self, Failure> {
+        let file = match settings.credential_file.clone() {
+            None => None,
+            Some(path) => Some(blocking(move || of_file(&path)).await?),
+        };
+        Ok(Self {
+            settings,
+            credentials,
+            file,
+        })
+    }
+
+    /// The configured entry, or else that of the service's own host.
+    pub(super) fn find(&self, authority: &str) -> Result<Credential, Failure> {
+        let place = match &self.settings.credential {
+            Some(place) => place.clone(),
+            None => Query::of_server(authority).map_err(|error| Failure::new(error.to_string()))?,
+        };
+        let found = match &self.file {
+            None => self.credentials.of(&place),
+            Some(file) => file.find(&place).map(|entry| entry.credential()),
+        };
+        let found = found.filter(|found| !found.username().is_empty());
+        found.ok_or_else(|| {
+            let file = self.settings.credential_file.as_ref();
+            let holder = file.map_or_else(
+                || self.credentials.holder(),
+                |path| path.display().to_string(),
+            );
+            Failure::new(format!(
+                "there is no entry with user name and password for the token service {} in {holder}; add one",
+                place.registry()
+            ))
+        })
+    }
+}
+
+fn of_file(path: &Path) -> Result<Directory, Failure> {
     let read = source::read_regular(AT_FDCWD, path, path)
         .map_err(|error| Failure::new(crate::exit::chain(&error)))?;
     let checked = Document::check(&read.bytes, Shape::of_content(&read.bytes));
@@ -49,6 +74,8 @@ fn of_file(path: &Path, place: &Query) -> Result<Option<Credential>, Failure> {
         document: Some(document),
         broken: &[],
     }];
-    let directory = Directory::new(&Wanted::join(&contribution, &mut Vec::new()));
-    Ok(directory.find(place).map(|entry| entry.credential()))
+    Ok(Directory::new(&Wanted::join(
+        &contribution,
+        &mut Vec::new(),
+    )))
 }
