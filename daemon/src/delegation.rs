@@ -62,7 +62,7 @@ pub struct Means<'m> {
 #[derive(Debug)]
 pub struct Delegation {
     settings: DelegationSettings,
-    outbound: Outbound,
+    outbound: Arc<Outbound>,
     api_server: ApiServer,
     discovery: Discovery,
     cache: Cache,
@@ -122,7 +122,7 @@ impl Delegations {
         let delegations = settings.iter().map(|settings| {
             Ok(Delegation {
                 settings: settings.clone(),
-                outbound: Outbound::new(settings.ca_file.as_deref())?,
+                outbound: Arc::new(Outbound::new(settings.ca_file.as_deref())?),
                 api_server: ApiServer::new(means.cluster),
                 discovery: Discovery::default(),
                 cache: Cache::sharing(means.shelf, settings),
@@ -358,17 +358,24 @@ impl Delegation {
             let granted = token_endpoint::ask(outbound, exchange, &url, token, client).await?;
             return Ok(granted.obtained);
         };
-        let path = path.clone();
-        let stored = blocking(move || Stored::take(&path)).await?;
-        let token = Some(stored.token());
-        let Granted {
-            obtained,
-            successor,
-        } = token_endpoint::ask(outbound, exchange, &url, token, client).await?;
-        if let Some(successor) = successor {
-            blocking(move || stored.replace(&successor)).await?;
-        }
-        Ok(obtained)
+        let (outbound, exchange) = (Arc::clone(outbound), exchange.clone());
+        let (path, client) = (path.clone(), client.cloned());
+        // Not given up with whoever asked: once the endpoint has heard the token, its successor must be kept.
+        let refreshing = tokio::spawn(async move {
+            let stored = blocking(move || Stored::take(&path)).await?;
+            let token = Some(stored.token());
+            let Granted {
+                obtained,
+                successor,
+            } = token_endpoint::ask(&outbound, &exchange, &url, token, client.as_ref()).await?;
+            if let Some(successor) = successor {
+                blocking(move || stored.replace(&successor)).await?;
+            }
+            Ok(obtained)
+        });
+        refreshing
+            .await
+            .unwrap_or_else(|_| Err(Failure::new(ENDING)))
     }
 }
 
@@ -383,12 +390,15 @@ async fn hold(subject: &Subject, of_pod: Option<&Secret>) -> Result<Held, Failur
     }
 }
 
+/// Why work that nobody can give up was given up.
+const ENDING: &str = "the agent is ending";
+
 /// Runs what waits for the file system.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let worked = tokio::task::spawn_blocking(work).await;
-    worked.unwrap_or_else(|_| Err(Failure::new("the agent is ending")))
+    worked.unwrap_or_else(|_| Err(Failure::new(ENDING)))
 }
 
 impl Obtained {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use support::agent::{Agent, Site};
 use support::eventually;
 use support::fixture::{Credential, workload_token};
+use support::scratch::Scratch;
 use support::scripted::{Say, Scripted};
 
 use crate::helper_protocols::{self, NOT_FOUND, body, docker, of_pod};
@@ -245,6 +246,42 @@ async fn a_new_secret_is_used_at_once_and_a_reload_keeps_what_did_not_change() -
             other => anyhow::bail!("{other:?}"),
         },
     )
+    .await?;
+    agent.stop().await?;
+    Ok(())
+}
+
+/// The endpoint has made the old token void by then, so the new one must not go with the client.
+#[tokio::test]
+async fn a_successor_is_kept_although_nobody_waits_for_it_any_more() -> Result<()> {
+    let answer = r#"{"access_token":"fixture-secret-a","expires_in":60,"refresh_token":"fixture-secret-two"}"#;
+    let Say::Bytes(bytes) = Say::response("200 OK", "", answer) else {
+        anyhow::bail!("no bytes");
+    };
+    let sso = Scripted::start(Say::Drip(bytes, Duration::from_millis(5)))?;
+    let folder = Scratch::new("left-alone")?;
+    let token = folder.write("token", "fixture-secret-one")?;
+    let delegation = format!(
+        "[[delegation]]\nregistries = [\"{REGISTRY}\"]\ngrant = \"refresh-token\"\n\
+         token_endpoint = \"http://{}/token\"\ntoken_file = {token:?}\n",
+        sso.authority()
+    );
+    let site = helper_protocols::site("left-alone", &body(&[]), &delegation)?;
+    let agent = site.start().await?;
+    {
+        let asked = eventually("the request", async || {
+            ensure!(!sso.heard().is_empty(), "nothing was asked");
+            Ok(())
+        });
+        tokio::select! {
+            answer = ask(&site) => anyhow::bail!("answered: {answer:?}"),
+            asked = asked => asked?,
+        }
+    }
+    eventually("the successor", async || {
+        ensure!(std::fs::read_to_string(&token)?.trim() == "fixture-secret-two");
+        Ok(())
+    })
     .await?;
     agent.stop().await?;
     Ok(())
