@@ -53,12 +53,10 @@ async fn the_page_of_metrics_names_what_is_served() -> Result<()> {
             .await
     })
     .await?;
-    // After the reload, which forgets what was put right before it.
-    site.write(
-        "auth.json",
-        config_json([("a.example", &Credential::new())]),
-    )?;
+    // Again and again: a reload forgets what was put right before it, and may still be under way.
+    let strange = config_json([("a.example", &Credential::new())]);
     eventually("a finding about a target", async || {
+        site.write("auth.json", &strange)?;
         agent
             .metric("pullkeeper_target_findings", &["reason=\"Drift\""])
             .await
