@@ -21,6 +21,17 @@ struct Scene {
     credential: Credential,
 }
 
+/// What is no number of seconds that anything is good for, as JSON.
+const ABSURD_LIVES: [&str; 7] = [
+    "-1",
+    "0",
+    "1e300",
+    "\"60\"",
+    "null",
+    "18446744073709551616",
+    "[]",
+];
+
 const TOKEN: &str = r#"{"token":"fixture-secret-token","expires_in":300}"#;
 
 impl Scene {
@@ -242,15 +253,7 @@ async fn what_a_token_service_says_is_bounded_and_not_repeated() -> Result<()> {
 #[tokio::test]
 async fn absurd_lives_are_no_reason_to_fail() -> Result<()> {
     let scene = Scene::new("lives")?;
-    for life in [
-        "-1",
-        "0",
-        "1e300",
-        "\"60\"",
-        "null",
-        "18446744073709551616",
-        "[]",
-    ] {
+    for life in ABSURD_LIVES {
         let body = format!(r#"{{"access_token":"fixture-secret-token","expires_in":{life}}}"#);
         scene.sso.say(Say::response("200 OK", "", &body));
         let output = scene.get().await?;
@@ -396,15 +399,7 @@ async fn an_answer_of_a_token_endpoint_is_read_strictly() -> Result<()> {
         }
     }
     // Lives that cannot be are none: the token is handed out, and not kept.
-    for life in [
-        "-1",
-        "0",
-        "1e300",
-        "\"60\"",
-        "null",
-        "18446744073709551616",
-        "[]",
-    ] {
+    for life in ABSURD_LIVES {
         let body =
             format!(r#"{{"access_token":"t","username":"u","expires_in":{life},"x":{{"y":[1]}}}}"#);
         let before = scene.sso.heard().len();
