@@ -16,6 +16,7 @@ mod fleet;
 mod ledger;
 mod limit;
 mod policy;
+mod revision;
 mod slots;
 mod time;
 
@@ -24,4 +25,5 @@ pub use self::fleet::{Fleet, Node, Outcome, Permit, Record, Report};
 pub use self::ledger::{Failure, Halt, HaltReason, Ledger, LedgerError, Reservation, Stage};
 pub use self::limit::{Limit, LimitError};
 pub use self::policy::{Canary, FailureBudget, Policy, Strategy};
+pub use self::revision::{Revision, SecretRevision, SecretSource};
 pub use self::time::Time;

@@ -1,6 +1,6 @@
 //! A node and the agent on it.
 
-use pullkeeper_core::rollout::{Node, Outcome, Permit, Report, Time};
+use pullkeeper_core::rollout::{Node, Outcome, Permit, Report, Revision, SecretRevision, Time};
 
 /// A node as it is, whoever knows it.
 #[derive(Clone, Debug)]
@@ -11,6 +11,19 @@ pub(crate) struct Machine {
     pub(crate) temper: Temper,
     /// What the agent does, and until when.
     pub(crate) acting: Option<(Permit, Time)>,
+    /// What the permit of its record is for.
+    pub(crate) permitted: Revision,
+}
+
+/// The version of the only Secret that there is.
+pub(crate) fn revision(version: u64) -> Revision {
+    let secret = SecretRevision {
+        namespace: "openshift-config".to_owned(),
+        name: "pull-secret".to_owned(),
+        uid: "uid-of-the-secret".to_owned(),
+        resource_version: version.to_string(),
+    };
+    [secret].into_iter().collect()
 }
 
 /// How an agent answers.
@@ -28,13 +41,26 @@ impl Machine {
             record_version: 0,
             temper,
             acting: None,
+            permitted: Revision::default(),
         }
     }
 
-    /// The permit that the agent has not answered or begun to act on.
+    /// The permit that the agent has not answered or begun to act on, for what it sees.
     pub(crate) fn unanswered(&self) -> Option<&Permit> {
-        let permit = self.node.record.as_ref()?.unanswered(&self.node.uid);
-        permit.filter(|_| self.acting.is_none())
+        let record = self.node.record.as_ref()?;
+        let permit = record.unanswered(&self.node.uid);
+        let sees = record.seen.as_ref() == Some(&self.permitted);
+        permit.filter(|_| sees && self.acting.is_none())
+    }
+
+    /// Looks at the Secret, and says what it sees.
+    pub(crate) fn look(&mut self, secret: u64) {
+        let record = self.node.record.get_or_insert_default();
+        let seen = Some(revision(secret));
+        if record.seen != seen {
+            record.seen = seen;
+            self.record_version += 1;
+        }
     }
 
     /// Ends what the agent does, and reports.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pullkeeper_core::rollout::{Fleet, Ledger, Permit, Policy, Strategy, Time, decide};
+use pullkeeper_core::rollout::{Fleet, Ledger, Permit, Policy, Revision, Strategy, Time, decide};
 
 use crate::agent::Machine;
 
@@ -23,6 +23,8 @@ pub enum Flaw {
     PermitsFirst,
     /// Takes a node that its list does not have for one that is gone.
     BelievesTheList,
+    /// Takes old records for fresh ones.
+    BelievesOldRecords,
     /// Forgets halts.
     Unhalts,
     /// Has no patience.
@@ -44,6 +46,16 @@ pub(crate) struct Coordinator {
     pub(crate) records: BTreeMap<String, u64>,
 }
 
+/// What a coordinator has decided.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Decided {
+    pub(crate) writes: Vec<Write>,
+    /// Whom it wants to look up: UIDs and names.
+    pub(crate) missing: Vec<(String, String)>,
+    /// Whether it wants to see the records anew.
+    pub(crate) outdated: bool,
+}
+
 /// A write that is on its way.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
@@ -56,6 +68,7 @@ pub(crate) enum Write {
     Permit {
         name: String,
         permit: Permit,
+        revision: Revision,
         /// The version of the record that it takes the place of.
         seen: u64,
     },
@@ -74,15 +87,10 @@ impl Coordinator {
             .collect();
     }
 
-    /// What it writes now, and whom it wants to look up: UIDs and names.
-    pub(crate) fn decide(
-        &self,
-        by: usize,
-        now: Time,
-        flaw: Option<Flaw>,
-    ) -> (Vec<Write>, Vec<(String, String)>) {
+    /// What it writes now, and what it has to look up first.
+    pub(crate) fn decide(&self, by: usize, now: Time, flaw: Option<Flaw>) -> Decided {
         let Some(rollout) = &self.rollout else {
-            return Default::default();
+            return Decided::default();
         };
         let (policy, ledger, fleet) = self.mistaken(rollout, flaw);
         let decision = decide(&policy, &ledger, &fleet, now);
@@ -101,6 +109,7 @@ impl Coordinator {
             .into_iter()
             .map(|(name, permit)| Write::Permit {
                 seen: self.records.get(&permit.uid).copied().unwrap_or(0),
+                revision: ledger.revision.clone(),
                 name,
                 permit,
             })
@@ -111,7 +120,11 @@ impl Coordinator {
             ledger: Box::new(ledger),
             blind: flaw == Some(Flaw::NoCompareAndSwap),
         }));
-        (writes, decision.missing.into_iter().collect())
+        Decided {
+            writes,
+            missing: decision.missing.into_iter().collect(),
+            outdated: decision.outdated,
+        }
     }
 
     /// What it takes for the truth.
@@ -125,6 +138,7 @@ impl Coordinator {
                 let missing: Vec<_> = reserved.filter(|uid| !known(uid)).cloned().collect();
                 fleet.gone.extend(missing);
             }
+            Some(Flaw::BelievesOldRecords) => fleet.fresh = true,
             Some(Flaw::Unhalts) => {
                 ledger.halt = None;
                 policy.failures.count = u32::MAX;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pullkeeper_core::rollout::{Ledger, Outcome, Permit, Policy, Stage, Strategy};
+use pullkeeper_core::rollout::{Ledger, Outcome, Permit, Policy, Revision, Stage, Strategy};
 
 use crate::agent::Machine;
 use crate::coordinator::Rollout;
@@ -72,7 +72,7 @@ impl Oath {
                     format!("{admitted:?}"),
                 );
             }
-            Self::stages(policy, before, after, &admitted)?;
+            Self::stages(before, after, &admitted)?;
             let control = |name: &&String| machines(name).is_some_and(|one| one.node.control_plane);
             let reserved = after.reservations.keys().filter(control).count();
             if reserved > 1 && admitted.iter().any(control) {
@@ -93,7 +93,7 @@ impl Oath {
         Self::soaked(policy, before, after, now)
     }
 
-    fn stages(policy: &Policy, before: &Rollout, after: &Ledger, admitted: &[&String]) -> Kept {
+    fn stages(before: &Rollout, after: &Ledger, admitted: &[&String]) -> Kept {
         let first = |name: &&&String| {
             let uid = &after.reservations[**name].permit.uid;
             after.canary.contains_key(uid)
@@ -102,7 +102,7 @@ impl Oath {
             Stage::Waves => {}
             Stage::Canary if admitted.iter().all(|name| first(&name)) => {}
             stage => {
-                let seen = format!("{stage:?}: {admitted:?}, generation {}", policy.generation);
+                let seen = format!("{stage:?}: {admitted:?}, generation {}", after.generation);
                 return broken("S15: the canaries go first", seen);
             }
         }
@@ -158,6 +158,25 @@ impl Oath {
             }
         }
         Ok(())
+    }
+
+    /// A coordinator begins a generation, having looked at the records.
+    pub(crate) fn supersedes<'m>(
+        wanted: &Revision,
+        machines: impl Iterator<Item = &'m Machine>,
+    ) -> Kept {
+        let ready = machines.filter(|one| one.node.ready);
+        let seen: Vec<_> = ready
+            .filter_map(|one| one.node.record.as_ref()?.seen.as_ref())
+            .collect();
+        let votes = seen.iter().filter(|seen| **seen == wanted).count();
+        if votes * 2 > seen.len() {
+            return Ok(());
+        }
+        broken(
+            "L12: what is rolled out is what most nodes see",
+            format!("{votes} of {}: {wanted:?}", seen.len()),
+        )
     }
 
     /// A record got a permit.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pullkeeper_core::rollout::{
-    Canary, FailureBudget, Ledger, Limit, Node, Policy, Strategy, Time,
+    Canary, FailureBudget, Ledger, Limit, Node, Policy, SecretSource, Strategy, Time,
 };
 
 use crate::agent::{Machine, Temper};
@@ -47,7 +47,8 @@ pub fn roll_out(nodes: usize) -> Scale {
         now = Time(now.0 + 1000);
         coordinator.rollout = Some(rollout.clone());
         coordinator.see(&machines);
-        let (writes, _) = coordinator.decide(0, now, None);
+        coordinator.fleet.fresh = true;
+        let writes = coordinator.decide(0, now, None).writes;
         scale.decisions += 1;
         for write in writes {
             match write {
@@ -58,9 +59,15 @@ pub fn roll_out(nodes: usize) -> Scale {
                     rollout.ledger = *ledger;
                     rollout.version += 1;
                 }
-                Write::Permit { name, permit, .. } => {
+                Write::Permit {
+                    name,
+                    permit,
+                    revision,
+                    ..
+                } => {
                     scale.permits += 1;
                     if let Some(machine) = machines.get_mut(&name) {
+                        machine.permitted = revision;
                         machine.node.record.get_or_insert_default().permit = Some(permit);
                     }
                 }
@@ -92,12 +99,17 @@ fn machine(number: usize) -> Machine {
         held: false,
         record: None,
     };
-    Machine::new(node, Temper::Good)
+    let mut machine = Machine::new(node, Temper::Good);
+    machine.look(1);
+    machine
 }
 
 fn policy() -> Policy {
     Policy {
-        generation: 1,
+        sources: vec![SecretSource {
+            namespace: "openshift-config".to_owned(),
+            name: None,
+        }],
         strategy: Strategy::FileOnly,
         canary: Canary::Count(2),
         soak: Duration::from_secs(30),

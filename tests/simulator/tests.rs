@@ -41,6 +41,7 @@ fn every_mistake_is_noticed() {
         ),
         (Flaw::PermitsFirst, &["S2"]),
         (Flaw::BelievesTheList, &["S3", "S12"]),
+        (Flaw::BelievesOldRecords, &["L12"]),
         (Flaw::Unhalts, &["S14", "S15", "L2"]),
         (Flaw::SkipsTheSoak, &["S15"]),
         (Flaw::CountsTwice, &["S1"]),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pullkeeper_core::rollout::{
-    Canary, FailureBudget, Ledger, Limit, Node, Policy, Strategy, Time,
+    Canary, FailureBudget, Ledger, Limit, Node, Policy, SecretSource, Strategy, Time,
 };
 
-use crate::agent::{Machine, Temper};
+use crate::agent::{Machine, Temper, revision};
 use crate::coordinator::{Coordinator, Flaw, Rollout, Write};
 use crate::oath::{Oath, Violation};
 
@@ -42,6 +42,8 @@ struct World {
     rng: Rng,
     now: Time,
     rollout: Rollout,
+    /// Which version the Secret has.
+    secret: u64,
     machines: BTreeMap<String, Machine>,
     coordinators: Vec<Coordinator>,
     under_way: Vec<Write>,
@@ -63,7 +65,7 @@ pub fn run(seed: u64, plan: Plan) -> Run {
         violation,
         trace,
         actions: world.actions,
-        generations: world.rollout.policy.generation,
+        generations: world.rollout.ledger.generation,
     }
 }
 
@@ -73,7 +75,10 @@ impl World {
     fn new(seed: u64, plan: Plan) -> Self {
         let mut rng = Rng::with_seed(seed);
         let policy = Policy {
-            generation: 1,
+            sources: vec![SecretSource {
+                namespace: "openshift-config".to_owned(),
+                name: Some("pull-secret".to_owned()),
+            }],
             strategy: Strategy::FileOnly,
             canary: Canary::Count(rng.u32(0..3)),
             soak: Duration::from_secs(rng.u64(0..120)),
@@ -96,6 +101,7 @@ impl World {
                 policy,
                 ledger: Ledger::default(),
             },
+            secret: 1,
             machines: BTreeMap::new(),
             coordinators: vec![Coordinator::default(); plan.coordinators],
             under_way: Vec::new(),
@@ -140,7 +146,7 @@ impl World {
         for _ in 0..steps {
             self.now = Time(self.now.0 + self.rng.u64(0..3000));
             match self.rng.u32(0..100) {
-                0..35 => self.coordinate(false),
+                0..35 => self.coordinate(false)?,
                 35..60 => self.deliver()?,
                 60..90 => self.act()?,
                 90..95 => self.disturb(),
@@ -155,9 +161,9 @@ impl World {
     }
 
     /// One coordinator looks at something, or decides.
-    fn coordinate(&mut self, carefully: bool) {
+    fn coordinate(&mut self, carefully: bool) -> Kept {
         let Some(which) = self.any(self.coordinators.len()) else {
-            return;
+            return Ok(());
         };
         let look = if carefully { 3 } else { self.rng.u32(0..4) };
         if matches!(look, 0 | 3) {
@@ -166,9 +172,15 @@ impl World {
         if matches!(look, 1 | 3) {
             self.coordinators[which].see(&self.machines);
         }
-        let (mut writes, missing) = self.coordinators[which].decide(which, self.now, self.flaw);
+        let mut decided = self.coordinators[which].decide(which, self.now, self.flaw);
+        if decided.outdated {
+            self.coordinators[which].see(&self.machines);
+            self.coordinators[which].fleet.fresh = true;
+            decided = self.coordinators[which].decide(which, self.now, self.flaw);
+            self.coordinators[which].fleet.fresh = false;
+        }
         // Looked up at the API server, after the ledger was read.
-        for (uid, name) in missing {
+        for (uid, name) in decided.missing {
             let there = self
                 .machines
                 .get(&name)
@@ -177,8 +189,19 @@ impl World {
                 self.coordinators[which].fleet.gone.insert(uid);
             }
         }
-        self.rng.shuffle(&mut writes);
-        self.under_way.extend(writes);
+        let machines = &self.machines;
+        let supersedes = decided.writes.iter().find_map(|write| match write {
+            Write::Ledger { ledger, .. } => Some(&ledger.revision),
+            Write::Permit { .. } => None,
+        });
+        if let (Some(wanted), Some(read)) = (supersedes, &self.coordinators[which].rollout)
+            && *wanted != read.ledger.revision
+        {
+            Oath::supersedes(wanted, machines.values())?;
+        }
+        self.rng.shuffle(&mut decided.writes);
+        self.under_way.extend(decided.writes);
+        Ok(())
     }
 
     /// One write arrives, is lost, or arrives twice; or its sender does not hear that it did.
@@ -205,13 +228,19 @@ impl World {
                     self.coordinators[by].rollout = Some(self.rollout.clone());
                 }
             }
-            Write::Permit { name, permit, seen } => {
+            Write::Permit {
+                name,
+                permit,
+                revision,
+                seen,
+            } => {
                 let machine = self.machines.get_mut(&name);
                 let fits =
                     |one: &&mut Machine| one.node.uid == permit.uid && one.record_version == seen;
                 if let Some(machine) = machine.filter(fits) {
                     machine.node.record.get_or_insert_default().permit = Some(permit.clone());
                     machine.record_version += 1;
+                    machine.permitted = revision;
                     self.tell(format!("{name} gets {permit:?}"));
                     self.oath.permitted(&name, &permit)?;
                 }
@@ -241,9 +270,14 @@ impl World {
             return Ok(());
         };
         let until = Time(self.now.0 + self.rng.u64(0..60_000));
+        let looks = self.rng.u32(0..3) == 0;
+        let secret = self.secret;
         let Some(machine) = self.machines.get_mut(&names[which]) else {
             return Ok(());
         };
+        if looks {
+            machine.look(secret);
+        }
         if let Some(permit) = machine.unanswered().cloned() {
             machine.acting = Some((permit.clone(), until));
             self.actions += 1;
@@ -302,10 +336,13 @@ impl World {
             1 => policy.open = !policy.open,
             2 => policy.slots = Limit::Count(self.rng.u32(0..5)),
             3 => policy.resumes += u64::from(self.rollout.ledger.is_halted()),
-            4 => policy.generation += 1,
+            4 => {
+                self.secret += 1;
+                self.tell(format!("the Secret changes: {}", self.secret));
+                return;
+            }
             5 => policy.failures.count = self.rng.u32(0..4),
             6 => {
-                policy.generation += 1;
                 policy.strategy = match self.rng.u32(0..5) {
                     0 => Strategy::Immediate,
                     _ => Strategy::FileOnly,
@@ -341,6 +378,7 @@ impl World {
             machine.temper = Temper::Good;
             // Who was silent is restarted, and begins anew.
             machine.acting = None;
+            machine.look(self.secret);
         }
         for _ in 0..self.machines.len() * 40 + 400 {
             self.now = Time(self.now.0 + 5000);
@@ -351,7 +389,7 @@ impl World {
                 self.rollout.policy.resumes += 1;
                 self.rollout.version += 1;
             }
-            self.coordinate(true);
+            self.coordinate(true)?;
             for write in std::mem::take(&mut self.under_way) {
                 self.arrive(write)?;
             }
@@ -362,7 +400,7 @@ impl World {
                 return Ok(());
             }
         }
-        let generation = self.rollout.policy.generation;
+        let generation = self.rollout.ledger.generation;
         let behind = |one: &&Machine| !one.node.has_reached(generation);
         let behind = self.machines.values().filter(behind).count();
         Err(Violation {
@@ -377,11 +415,17 @@ impl World {
     }
 
     fn is_done(&self) -> bool {
-        let generation = self.rollout.policy.generation;
+        let Ledger {
+            generation,
+            revision: wanted,
+            ..
+        } = &self.rollout.ledger;
         let there = self
             .machines
             .values()
-            .all(|one| one.node.has_reached(generation));
-        there && self.rollout.ledger.reservations.is_empty()
+            .all(|one| one.node.has_reached(*generation));
+        // Without a node nobody sees anything.
+        let seen = self.machines.is_empty() || *wanted == revision(self.secret);
+        there && seen && self.rollout.ledger.reservations.is_empty()
     }
 }

@@ -6,6 +6,7 @@ use super::fleet::{Fleet, Node, Outcome, Permit};
 use super::ledger::{Failure, Halt, HaltReason, Ledger, Reservation, Stage};
 use super::limit::Limit;
 use super::policy::{Canary, Policy, Strategy};
+use super::revision::{Revision, seen_by_most};
 use super::slots::Slots;
 use super::time::Time;
 
@@ -19,6 +20,9 @@ pub struct Decision {
     /// Names, by UID, of nodes that something was promised to and that the list does not have: each is to be looked up at the
     /// API server itself, and told as [`Fleet::gone`] if there is none of this UID.
     pub missing: BTreeMap<String, String>,
+    /// Whether agents see something new, according to records that may be old: they are to be listed anew, and that is to be
+    /// told as [`Fleet::fresh`].
+    pub outdated: bool,
     /// Why no further node got a slot; `None` where nobody is left that could have one.
     pub waiting: Option<Waiting>,
 }
@@ -26,6 +30,8 @@ pub struct Decision {
 /// Why no further node gets a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
+    /// Not enough agents have said which versions of the Secrets they see.
+    Revision,
     /// The rollout does harm; somebody has to say that it goes on.
     Halted,
     /// Somebody does not want it to go on now.
@@ -48,15 +54,17 @@ pub enum Waiting {
 /// is halted or paused.
 pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Decision {
     let mut next = ledger.clone();
-    if next.generation != policy.generation {
-        supersede(&mut next, policy, now);
+    let wanted = seen_by_most(&policy.sources, &ledger.revision, fleet);
+    let superseded = wanted != ledger.revision;
+    if superseded && fleet.fresh {
+        supersede(&mut next, wanted, fleet, now);
     }
     if next.resumes != policy.resumes {
         next.resumes = policy.resumes;
         next.halt = None;
         next.failures.clear();
     }
-    if next.stage == Stage::Canary {
+    if next.stage == Stage::Canary && next.generation > 0 {
         choose_canary(&mut next, policy, fleet);
     }
     settle(&mut next, policy, fleet, now);
@@ -66,14 +74,24 @@ pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Dec
     Decision {
         permits: permits(policy, ledger, &next, fleet),
         missing: missing(&next, fleet),
+        outdated: superseded && !fleet.fresh,
         ledger: (next != *ledger).then_some(next),
         waiting,
     }
 }
 
 /// A new generation. Nodes that are at work keep their slots, and go on with the new one.
-fn supersede(ledger: &mut Ledger, policy: &Policy, now: Time) {
-    ledger.generation = policy.generation;
+///
+/// It counts on from what the nodes have been told: a rollout that was deleted and made anew begins with an empty ledger, and
+/// what answers its permits must not be what answered former ones.
+fn supersede(ledger: &mut Ledger, wanted: Revision, fleet: &Fleet, now: Time) {
+    let records = fleet.nodes.values().filter_map(|node| node.record.as_ref());
+    for told in records.filter_map(|record| record.permit.as_ref()) {
+        ledger.generation = ledger.generation.max(told.generation);
+        ledger.permits = ledger.permits.max(told.serial);
+    }
+    ledger.generation += 1;
+    ledger.revision = wanted;
     ledger.stage = Stage::Canary;
     ledger.canary.clear();
     ledger.failures.clear();
@@ -105,7 +123,7 @@ fn choose_canary(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet) {
                 .collect();
         }
         Canary::Count(_) => {
-            ledger.canary = first_ones(ledger, policy, fleet);
+            ledger.canary = first_ones(ledger, fleet);
             let mut others: Vec<_> = fleet
                 .nodes
                 .iter()
@@ -122,14 +140,14 @@ fn choose_canary(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet) {
 }
 
 /// Those that were chosen, but for who is gone, and who has not begun and cannot: it would hold everybody up.
-fn first_ones(ledger: &Ledger, policy: &Policy, fleet: &Fleet) -> BTreeMap<String, String> {
+fn first_ones(ledger: &Ledger, fleet: &Fleet) -> BTreeMap<String, String> {
     let stays = |(uid, name): &(&String, &String)| {
         let reserved = ledger.reservations.get(*name);
         let begun = reserved.is_some_and(|reserved| reserved.permit.uid == **uid)
             || ledger.failures.contains_key(*uid);
         let node = fleet.nodes.get(*name).filter(|node| node.uid == **uid);
         // Whom the list does not have may be newer than that.
-        let could = node.is_none_or(|node| may_start(node) || node.has_reached(policy.generation));
+        let could = node.is_none_or(|node| may_start(node) || node.has_reached(ledger.generation));
         !fleet.gone.contains(*uid) && (begun || could)
     };
     let chosen = ledger.canary.iter().filter(stays);
@@ -208,11 +226,11 @@ fn advance(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) {
     if policy.strategy == Strategy::Immediate {
         ledger.stage = Stage::Waves;
     }
-    if ledger.is_halted() {
+    if ledger.is_halted() || ledger.generation == 0 {
         return;
     }
     let first = |node: &&Node| ledger.canary.contains_key(&node.uid);
-    let done = |node: &&Node| node.has_reached(policy.generation);
+    let done = |node: &&Node| node.has_reached(ledger.generation);
     let reached = fleet.nodes.values().filter(first).filter(done).count();
     ledger.stage = match ledger.stage {
         Stage::Canary if reached >= canary_size(policy, fleet) => Stage::Soak { since: now },
@@ -223,8 +241,11 @@ fn advance(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) {
 
 /// Gives slots to nodes, as many as the limits allow.
 fn admit(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) -> Option<Waiting> {
+    if ledger.generation == 0 {
+        return Some(Waiting::Revision);
+    }
     let open = |(name, node): &(&String, &Node)| {
-        !node.has_reached(policy.generation)
+        !node.has_reached(ledger.generation)
             && !ledger.reservations.contains_key(*name)
             && !ledger.failures.contains_key(&node.uid)
     };

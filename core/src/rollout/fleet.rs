@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::revision::Revision;
+
 /// All nodes, as one complete list had them. It may be old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
@@ -12,10 +14,13 @@ pub struct Fleet {
     /// UIDs of nodes that are gone, and so for good: each was looked up at the API server itself *after* a ledger was read
     /// that has it. That a list does not have a node proves nothing: it may be older than the node.
     pub gone: BTreeSet<String>,
+    /// Whether the records were listed *after* the ledger was read. What old records say does not begin a generation: it may
+    /// be what was rolled out before this one.
+    pub fresh: bool,
 }
 
 /// One node, as the API server shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     /// Its UID: a node of the same name that was made anew is another one.
     pub uid: String,
@@ -38,6 +43,8 @@ pub struct Node {
 pub struct Record {
     /// What it may do.
     pub permit: Option<Permit>,
+    /// Which versions its agent sees, of all Secrets that it reads for the node; `None` where it has not said.
+    pub seen: Option<Revision>,
     /// What it says it has done.
     pub report: Option<Report>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::fleet::Permit;
+use super::revision::Revision;
 use super::time::Time;
 
 /// The state of a rollout. It is replaced as a whole, by compare-and-swap.
@@ -13,8 +14,10 @@ use super::time::Time;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Ledger {
     version: Version,
-    /// What is being rolled out.
+    /// Counts what has been rolled out; 0 before anything was.
     pub generation: u64,
+    /// What is being rolled out.
+    pub revision: Revision,
     /// How far it is.
     pub stage: Stage,
     /// The names of the nodes that go first, by UID.

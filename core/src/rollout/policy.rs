@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::limit::Limit;
+use super::revision::SecretSource;
 
 /// How a credential change is to reach the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The wanted state; every change of it is a new rollout.
-    pub generation: u64,
+    /// Whose changes are rolled out: each one that most agents see is a new generation.
+    pub sources: Vec<SecretSource>,
     /// What is done on a node, and how carefully.
     pub strategy: Strategy,
     /// Who goes first.

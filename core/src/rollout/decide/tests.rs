@@ -3,13 +3,17 @@ use std::time::Duration;
 
 use super::super::fleet::{Record, Report};
 use super::super::policy::FailureBudget;
+use super::super::revision::{SecretRevision, SecretSource};
 use super::*;
 
 const MINUTE: u64 = 60_000;
 
 fn policy() -> Policy {
     Policy {
-        generation: 1,
+        sources: vec![SecretSource {
+            namespace: "ns".to_owned(),
+            name: None,
+        }],
         strategy: Strategy::FileOnly,
         canary: Canary::Count(1),
         soak: Duration::from_secs(60),
@@ -27,15 +31,25 @@ fn policy() -> Policy {
     }
 }
 
+fn revision(version: u64) -> Revision {
+    let secret = SecretRevision {
+        namespace: "ns".to_owned(),
+        name: "pull-secret".to_owned(),
+        uid: "uid".to_owned(),
+        resource_version: version.to_string(),
+    };
+    [secret].into_iter().collect()
+}
+
 fn node(name: &str) -> Node {
     Node {
         uid: format!("uid-of-{name}"),
-        zone: None,
-        pool: None,
-        control_plane: false,
         ready: true,
-        held: false,
-        record: None,
+        record: Some(Record {
+            seen: Some(revision(1)),
+            ..Record::default()
+        }),
+        ..Node::default()
     }
 }
 
@@ -56,6 +70,7 @@ impl Cluster {
             fleet: Fleet {
                 nodes: nodes.collect(),
                 gone: BTreeSet::new(),
+                fresh: true,
             },
             now: Time(0),
         }
@@ -63,6 +78,13 @@ impl Cluster {
 
     fn node(&mut self, name: &str) -> &mut Node {
         self.fleet.nodes.get_mut(name).unwrap()
+    }
+
+    /// The Secret changes, and every agent sees it.
+    fn change(&mut self, version: u64) {
+        for node in self.fleet.nodes.values_mut() {
+            node.record.get_or_insert_default().seen = Some(revision(version));
+        }
     }
 
     /// Decides until nothing changes any more; gives permits, which nobody acts on.
@@ -84,7 +106,7 @@ impl Cluster {
 
     /// What the node says about the permit that it has.
     fn report(&mut self, name: &str, outcome: Outcome) {
-        let Record { permit, report } = self.node(name).record.as_mut().unwrap();
+        let Record { permit, report, .. } = self.node(name).record.as_mut().unwrap();
         let permit = permit.clone().unwrap();
         *report = Some(Report { permit, outcome });
     }
@@ -170,13 +192,14 @@ fn a_permit_is_given_for_what_was_persisted_and_not_for_what_was_just_decided() 
 fn an_old_permit_takes_no_newer_ones_place_and_is_refused_when_it_comes_back() {
     let mut cluster = Cluster::new(&["a"]);
     cluster.decide();
-    let old = (cluster.policy.clone(), cluster.ledger.clone());
+    let old = cluster.ledger.clone();
     let first = cluster.ledger.reservations["a"].permit.clone();
-    cluster.policy.generation = 2;
+    cluster.change(2);
     cluster.decide();
     let second = cluster.ledger.reservations["a"].permit.clone();
     assert!(second.serial > first.serial);
-    let late = decide(&old.0, &old.1, &cluster.fleet, cluster.now);
+    cluster.fleet.fresh = false;
+    let late = decide(&cluster.policy, &old, &cluster.fleet, cluster.now);
     assert!(late.permits.is_empty());
 
     let uid = cluster.node("a").uid.clone();
@@ -224,7 +247,7 @@ fn more_failures_than_may_be_halt_and_a_new_generation_begins_anew() {
     cluster.reach("d");
     assert_eq!(cluster.decide(), Some(Waiting::Halted));
     assert!(cluster.reserved().is_empty());
-    cluster.policy.generation = 2;
+    cluster.change(2);
     assert_eq!(cluster.decide(), Some(Waiting::Canary));
     assert_eq!(cluster.reserved(), ["a"]);
 }
@@ -254,7 +277,7 @@ fn who_says_nothing_fails_once_and_keeps_its_slot() {
 #[test]
 fn a_deadline_counts_from_the_permit() {
     let mut cluster = Cluster::in_waves(&["a"]);
-    cluster.policy.generation = 2;
+    cluster.change(2);
     let reserved = decide(
         &cluster.policy,
         &cluster.ledger,
@@ -294,7 +317,7 @@ fn a_window_that_closes_stops_who_has_not_begun_and_nobody_else() {
     assert_eq!(cluster.decide(), None);
     assert_eq!(cluster.reserved(), ["d"]);
     // A credential that has leaked does not wait for one.
-    cluster.policy.generation = 2;
+    cluster.change(2);
     cluster.policy.strategy = Strategy::Immediate;
     cluster.policy.open = false;
     assert_eq!(cluster.decide(), None);
@@ -446,4 +469,63 @@ fn a_ledger_of_another_time_is_not_an_empty_one() {
     ] {
         assert!(Ledger::read(Some(&bad)).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_old_records_say_begins_no_generation() {
+    let mut cluster = Cluster::in_waves(&["a", "b", "c"]);
+    cluster.fleet.fresh = false;
+    cluster.change(2);
+    let Cluster {
+        policy,
+        ledger,
+        fleet,
+        now,
+    } = &cluster;
+    let decision = decide(policy, ledger, fleet, *now);
+    assert!(decision.outdated && decision.ledger.is_none());
+    cluster.fleet.fresh = true;
+    // Those at work go on with it.
+    assert_eq!(cluster.decide(), Some(Waiting::Slots));
+    let ledger = &cluster.ledger;
+    assert_eq!((ledger.generation, &ledger.revision), (2, &revision(2)));
+}
+
+#[test]
+fn nothing_happens_before_agents_have_said_what_there_is() {
+    let mut cluster = Cluster::new(&["a", "b"]);
+    for name in ["a", "b"] {
+        cluster.node(name).record = None;
+    }
+    assert_eq!(cluster.decide(), Some(Waiting::Revision));
+    assert_eq!(cluster.ledger, Ledger::default());
+    // One of two is not most of them; both are.
+    cluster.node("a").record = node("a").record;
+    cluster.node("b").record = Some(Record {
+        seen: Some(revision(7)),
+        ..Record::default()
+    });
+    assert_eq!(cluster.decide(), Some(Waiting::Revision));
+    cluster.change(7);
+    assert_eq!(cluster.decide(), Some(Waiting::Canary));
+    assert_eq!(cluster.ledger.revision, revision(7));
+}
+
+#[test]
+fn a_rollout_made_anew_counts_on_from_what_nodes_were_told() {
+    let mut cluster = Cluster::in_waves(&["a", "b"]);
+    cluster.change(2);
+    cluster.decide();
+    cluster.reach("a");
+    cluster.reach("b");
+    cluster.decide();
+    let former = std::mem::take(&mut cluster.ledger);
+    cluster.decide();
+    let ledger = &cluster.ledger;
+    assert_eq!(ledger.generation, former.generation + 1);
+    assert!(ledger.reservations["a"].permit.serial > former.permits - 2);
+    // What it was told before is no answer to what it is told now.
+    let uid = cluster.node("a").uid.clone();
+    let record = cluster.node("a").record.get_or_insert_default();
+    assert!(record.unanswered(&uid).is_some());
 }
