@@ -19,6 +19,7 @@ mod policy;
 mod revision;
 mod slots;
 mod time;
+mod window;
 
 pub use self::decide::{Decision, Waiting, decide};
 pub use self::fleet::{Fleet, Node, Outcome, Permit, Record, Report};
@@ -27,3 +28,4 @@ pub use self::limit::{Limit, LimitError};
 pub use self::policy::{Canary, FailureBudget, Policy, Strategy};
 pub use self::revision::{Revision, SecretRevision, SecretSource};
 pub use self::time::Time;
+pub use self::window::{Window, WindowError, WindowSpec, next_opening, open_until};
