@@ -22,6 +22,7 @@ pub mod telemetry;
 
 pub mod cluster;
 pub mod notice;
+pub mod resource;
 pub mod source;
 
 pub mod gate;

@@ -1,0 +1,30 @@
+//! The custom resources: what an administrator wants of a rollout and how far it is, and what each node is told and tells.
+//!
+//! ```text
+//! PullSecretRollout  spec:   what is wanted             an administrator
+//!                    status: ledger, stage, conditions  coordinator, by compare-and-swap
+//! NodePullSecret     spec:   sources, permit            coordinator
+//!                    status: what is seen, and done     the node's own agent
+//! ```
+//!
+//! `deploy/crds/` is generated from here. What the API server can refuse is refused there; the coordinator reads everything
+//! once more, because what is stored may be older than the rule.
+
+mod node;
+mod rollout;
+mod schema;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::node::{
+    AgentReport, AgentStatus, NodePermit, NodePhase, NodePullSecret, NodePullSecretSpec,
+    NodePullSecretStatus, ReportedOutcome,
+};
+pub use self::rollout::{
+    CanarySpec, Counts, FailureBudgetSpec, HaltStatus, Phase, PullSecretRollout,
+    PullSecretRolloutSpec, PullSecretRolloutStatus, StrategyWord,
+};
+
+/// The only rollout that there is, as OpenShift names the only configuration of a kind.
+pub const ROLLOUT: &str = "cluster";

@@ -1,0 +1,156 @@
+//! `NodePullSecret`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use pullkeeper_core::rollout::{Revision, SecretSource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+
+/// What one node is told about pull secrets, and what its agent tells. It has the node's name, and is owned by the node.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "pullkeeper.io",
+    version = "v1alpha1",
+    kind = "NodePullSecret",
+    shortname = "nps",
+    category = "pullkeeper",
+    status = "NodePullSecretStatus",
+    doc = "What one node is told about pull secrets, and what its agent tells. It has the node's name, and is owned by the node.",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
+    printcolumn(
+        name = "Generation",
+        type_ = "integer",
+        json_path = ".status.report.generation"
+    ),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.since"),
+    printcolumn(
+        name = "Agent",
+        type_ = "string",
+        json_path = ".status.agent.version",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        priority = 1
+    )
+)]
+pub struct NodePullSecretSpec {
+    /// `metadata.uid` of the node that this is about: one of the same name that was made anew is another one.
+    #[serde(rename = "nodeUID")]
+    #[schemars(length(min = 1, max = 128))]
+    pub node_uid: String,
+    /// Secrets whose new versions wait for a permit.
+    #[schemars(schema_with = "schema::sources")]
+    pub sources: Vec<SecretSource>,
+    /// Leave to take versions of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit: Option<NodePermit>,
+}
+
+/// Leave to take versions of Secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.serial >= oldSelf.serial",
+    "message": "a permit is not replaced by an older one",
+}]))]
+pub struct NodePermit {
+    /// For whom it is: the node's `metadata.uid`.
+    #[serde(rename = "nodeUID")]
+    #[schemars(length(min = 1, max = 128))]
+    pub node_uid: String,
+    /// The rollout's generation.
+    pub generation: u64,
+    /// No other permit has it.
+    pub serial: u64,
+    /// The versions.
+    #[schemars(schema_with = "schema::revision")]
+    pub revision: Revision,
+}
+
+/// What the agent tells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodePullSecretStatus {
+    /// In one word.
+    pub phase: NodePhase,
+    /// Why, in one word.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// In one sentence: why it is so, and what to do about it.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Since when it has been so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub since: Option<Time>,
+    /// The versions that there are, as the agent sees them, of all Secrets that it reads for the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::revision")]
+    pub seen: Option<Revision>,
+    /// What came of the last permit that was acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<AgentReport>,
+    /// Who tells this.
+    pub agent: AgentStatus,
+}
+
+/// A node in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NodePhase {
+    /// The agent does not know yet.
+    #[default]
+    Unknown,
+    /// The node has what there is.
+    Current,
+    /// There is something newer, and no permit for it.
+    Waiting,
+    /// There is a permit, and the agent acts on it.
+    Updating,
+    /// The node does not have what it was permitted to take, or what it has is in trouble.
+    Failed,
+}
+
+/// What came of a permit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentReport {
+    /// The permit's node.
+    #[serde(rename = "nodeUID")]
+    #[schemars(length(min = 1, max = 128))]
+    pub node_uid: String,
+    /// The permit's generation.
+    pub generation: u64,
+    /// The permit's serial number.
+    pub serial: u64,
+    /// What came of it.
+    pub outcome: ReportedOutcome,
+    /// Why not, where it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// What came of a permit, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReportedOutcome {
+    /// The node has it.
+    Reached,
+    /// It does not.
+    Failed,
+}
+
+/// Which agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AgentStatus {
+    /// Its version.
+    #[schemars(length(max = 64))]
+    pub version: String,
+}
