@@ -1,5 +1,8 @@
 //! `NodePullSecret`.
 
+// Columns share their types; for clippy that is an attribute given twice.
+#![allow(clippy::duplicated_attributes)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use pullkeeper_core::rollout::{Revision, SecretSource};

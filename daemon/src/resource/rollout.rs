@@ -1,5 +1,8 @@
 //! `PullSecretRollout`.
 
+// Columns share their types; for clippy that is an attribute given twice.
+#![allow(clippy::duplicated_attributes)]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
