@@ -21,8 +21,10 @@ pub mod signal;
 pub mod telemetry;
 
 pub mod cluster;
+pub mod list_watch;
 pub mod notice;
 pub mod resource;
+pub mod resync;
 pub mod source;
 
 pub mod gate;

@@ -13,7 +13,7 @@
 //! the gate's decision.
 
 pub use error::SourceError;
-pub use join::{Context, Resync, spawn};
+pub use join::{Context, spawn};
 pub(crate) use object::items as items_of_list;
 pub use observation::{Item, Observation, Payload, Revision};
 pub(crate) use regular::read as read_regular;
@@ -22,15 +22,15 @@ mod directory;
 mod error;
 mod file;
 mod join;
-mod list_watch;
 mod object;
 mod observation;
 #[cfg(test)]
 mod place;
 mod regular;
 #[cfg(test)]
-mod scene;
+pub(crate) mod scene;
 mod secret;
+mod secrets;
 mod selector;
 mod shape;
 mod volume;

@@ -14,8 +14,10 @@ use crate::exit::Exit;
 use crate::gate::{Gate, Standing};
 use crate::install::installer::Installer;
 use crate::install::ownership::Ownership;
+use crate::list_watch::Terms;
 use crate::report::Reporter;
-use crate::source::{self, Observation, Resync};
+use crate::resync::Resync;
+use crate::source::{self, Observation};
 use crate::status::{Board, TargetState};
 
 /// How long sources and the question of ownership may take together.
@@ -64,7 +66,8 @@ pub(crate) async fn observe(
 ) -> Vec<Observation> {
     let cancel = CancellationToken::new();
     let _stop = cancel.clone().drop_guard();
-    let context = source_context(settings, cluster, &Resync::default(), &cancel);
+    let terms = Terms::of(&settings.kubernetes, cluster, &Resync::default(), &cancel);
+    let context = source_context(settings, terms);
     let mut observations = source::spawn(&settings.sources, &context);
     let answered = observations.wait_for(|all| all.iter().all(|source| source.items.is_some()));
     // Whether all of them did is in the observations.

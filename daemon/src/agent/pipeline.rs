@@ -15,8 +15,10 @@ use crate::gate::{Gate, Wish};
 use crate::install::installer::Installer;
 use crate::install::ownership::{Inquiry, Ownership};
 use crate::install::writer::{self, Shared};
+use crate::list_watch::Terms;
 use crate::report::Reporter;
-use crate::source::{self, Observation, Resync};
+use crate::resync::Resync;
+use crate::source::{self, Observation};
 use crate::status::{Board, TargetStatus};
 
 /// The running tasks of one configuration.
@@ -41,7 +43,8 @@ impl Pipeline {
         let cluster = Cluster::new(&settings.kubernetes);
         let mut tasks = JoinSet::new();
 
-        let context = source_context(settings, &cluster, &resync, &cancel);
+        let terms = Terms::of(&settings.kubernetes, &cluster, &resync, &cancel);
+        let context = source_context(settings, terms);
         let sources = context.tasks.clone();
         let observations = source::spawn(&settings.sources, &context);
         sources.close();
@@ -142,19 +145,10 @@ impl Pipeline {
     }
 }
 
-pub(super) fn source_context(
-    settings: &Settings,
-    cluster: &Cluster,
-    resync: &Resync,
-    cancel: &CancellationToken,
-) -> source::Context {
+pub(super) fn source_context(settings: &Settings, terms: Terms) -> source::Context {
     source::Context {
-        cluster: cluster.clone(),
+        terms,
         resync_interval: settings.resync_interval,
-        watch_timeout: settings.kubernetes.watch_timeout,
-        request_timeout: settings.kubernetes.request_timeout,
-        resync: resync.clone(),
-        cancel: cancel.clone(),
         tasks: TaskTracker::new(),
     }
 }

@@ -23,7 +23,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::*;
 use crate::{
     config::{Origin, SourceScope, SourceSettings},
-    source::{self, Context, Resync},
+    list_watch::Terms,
+    resync::Resync,
+    source::{self, Context},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,12 +94,14 @@ fn watched(
         key: None,
     };
     let context = Context {
-        cluster,
+        terms: Terms {
+            cluster,
+            watch_timeout: Duration::from_secs(45),
+            request_timeout,
+            resync: Resync::default(),
+            cancel: CancellationToken::new(),
+        },
         resync_interval: Duration::from_secs(60),
-        watch_timeout: Duration::from_secs(45),
-        request_timeout,
-        resync: Resync::default(),
-        cancel: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
     let observed = source::spawn(
@@ -108,7 +112,7 @@ fn watched(
         }],
         &context,
     );
-    (observed, context.cancel.drop_guard())
+    (observed, context.terms.cancel.drop_guard())
 }
 
 #[tokio::test]

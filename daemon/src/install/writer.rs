@@ -11,7 +11,7 @@ use super::ownership::Ownership;
 use crate::gate::Wish;
 use crate::notice::{Bell, Notice};
 use crate::report::Reporter;
-use crate::source::Resync;
+use crate::resync::Resync;
 use crate::status::{Board, Cause};
 
 /// What the writers of all targets share.

@@ -91,12 +91,12 @@ struct Doubt {
 
 impl<R: Reader> Follower<R> {
     async fn run(mut self, context: &Context) {
-        let mut resync = context.resync.subscribe();
+        let mut resync = context.terms.resync.subscribe();
         loop {
             let started = Instant::now();
             let look = tokio::select! {
                 biased;
-                () = context.cancel.cancelled() => return,
+                () = context.terms.cancel.cancelled() => return,
                 look = self.look() => look,
             };
             let Some((reading, complete, trouble)) = look else {
@@ -110,7 +110,7 @@ impl<R: Reader> Follower<R> {
             loop {
                 tokio::select! {
                     biased;
-                    () = context.cancel.cancelled() => return,
+                    () = context.terms.cancel.cancelled() => return,
                     () = tokio::time::sleep_until(self.pacing.next()) => break,
                     ring = self.bell.wait() => self.pacing.rung(Instant::now(), ring),
                     () = resync.requested() => self.pacing.rung(Instant::now(), Ring::NOW),

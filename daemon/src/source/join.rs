@@ -3,30 +3,21 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{Observation, file, secret, selector, volume};
 use crate::{
-    cluster::Cluster,
     config::{Origin, SourceSettings},
+    list_watch::Terms,
 };
 
 /// What the sources share.
 #[derive(Clone)]
 pub struct Context {
-    /// Where Secrets are read. Not touched unless a source needs it.
-    pub cluster: Cluster,
+    /// How Secrets are read. Not touched unless a source needs it.
+    pub terms: Terms,
     /// How often files are read without being told that they changed.
     pub resync_interval: Duration,
-    /// Longest duration of one watch request; also bounds how long a dead one goes unnoticed.
-    pub watch_timeout: Duration,
-    /// Longest wait for the answer to any other request.
-    pub request_timeout: Duration,
-    /// Asks all sources to look again.
-    pub resync: Resync,
-    /// Ends all sources. They cancel it themselves when one of them ends before the others, which
-    /// nothing but a defect does.
-    pub cancel: CancellationToken,
     /// Holds the tasks of the sources.
     pub tasks: TaskTracker,
 }
@@ -50,7 +41,7 @@ pub fn spawn(settings: &[SourceSettings], context: &Context) -> watch::Receiver<
             all: Arc::clone(&all),
         };
         let follow = follow(slot, source.origin.clone(), context.clone());
-        let end_all = context.cancel.clone().drop_guard();
+        let end_all = context.terms.cancel.clone().drop_guard();
         context.tasks.spawn(async move {
             follow.await;
             drop(end_all);
@@ -76,40 +67,6 @@ fn follow(
         } => Box::pin(secret::follow(slot, namespace, name, key, context)),
         Origin::Selector { namespace, labels } => {
             Box::pin(selector::follow(slot, namespace, labels, context))
-        }
-    }
-}
-
-/// Asks the sources to look again now: files are read, Secrets listed and watched anew.
-#[derive(Clone, Debug, Default)]
-pub struct Resync(Arc<watch::Sender<()>>);
-
-impl Resync {
-    /// Asks all sources. What they find unchanged wakes nobody.
-    pub fn request(&self) {
-        self.0.send_modify(|()| {});
-    }
-
-    pub(crate) fn subscribe(&self) -> Requests {
-        Requests {
-            requests: self.0.subscribe(),
-            _resync: self.clone(),
-        }
-    }
-}
-
-/// One source's view of the requests.
-pub(crate) struct Requests {
-    requests: watch::Receiver<()>,
-    /// Keeps the channel open, so that waiting never ends without a request.
-    _resync: Resync,
-}
-
-impl Requests {
-    /// Waits for a request that was not waited for before.
-    pub(crate) async fn requested(&mut self) {
-        if self.requests.changed().await.is_err() {
-            std::future::pending::<()>().await;
         }
     }
 }

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Context, Observation, Resync, SourceError, file, join::Slot};
-use crate::{cluster::Cluster, config::KubernetesSettings};
+use super::{Context, Observation, SourceError, file, join::Slot};
+use crate::{cluster::Cluster, config::KubernetesSettings, list_watch::Terms, resync::Resync};
 
 /// What must happen soon, happens within this time even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -123,7 +123,7 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        self.context.cancel.cancel();
+        self.context.terms.cancel.cancel();
     }
 }
 
@@ -144,13 +144,14 @@ fn context() -> Context {
         request_timeout: Duration::from_secs(10),
     };
     Context {
-        cluster: Cluster::new(&kubernetes),
+        terms: Terms::of(
+            &kubernetes,
+            &Cluster::new(&kubernetes),
+            &Resync::default(),
+            &CancellationToken::new(),
+        ),
         // Never within a test: what arrives was noticed.
         resync_interval: Duration::from_secs(3600),
-        watch_timeout: kubernetes.watch_timeout,
-        request_timeout: kubernetes.request_timeout,
-        resync: Resync::default(),
-        cancel: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }
 }

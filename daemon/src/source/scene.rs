@@ -15,46 +15,50 @@ use tower_test::mock::{self, Handle, SendResponse};
 use crate::{
     cluster::Cluster,
     config::{Origin, SourceScope, SourceSettings},
-    source::{self, Context, Observation, Resync, SourceError},
+    list_watch::Terms,
+    resync::Resync,
+    source::{self, Context, Observation, SourceError},
 };
 
-pub(super) const WATCH_TIMEOUT: Duration = Duration::from_secs(45);
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-pub(super) const CONFIG_JSON: &str = "kubernetes.io/dockerconfigjson";
-pub(super) const DOCKER_CFG: &str = "kubernetes.io/dockercfg";
+pub(crate) const WATCH_TIMEOUT: Duration = Duration::from_secs(45);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONFIG_JSON: &str = "kubernetes.io/dockerconfigjson";
+pub(crate) const DOCKER_CFG: &str = "kubernetes.io/dockercfg";
 
 type Answer = Channel<Bytes, io::Error>;
 
 /// A source and the API server it talks to.
-pub(super) struct Scene {
-    pub(super) server: Handle<Request<Body>, Response<Answer>>,
-    pub(super) observed: watch::Receiver<Vec<Observation>>,
-    pub(super) context: Context,
+pub(crate) struct Scene {
+    pub(crate) server: Handle<Request<Body>, Response<Answer>>,
+    pub(crate) observed: watch::Receiver<Vec<Observation>>,
+    pub(crate) context: Context,
 }
 
 /// One request, to be answered.
-pub(super) struct Asked {
-    pub(super) target: String,
-    pub(super) answer: SendResponse<Response<Answer>>,
+pub(crate) struct Asked {
+    pub(crate) target: String,
+    pub(crate) answer: SendResponse<Response<Answer>>,
 }
 
 /// The server's end of a watch.
-pub(super) struct Watch {
-    pub(super) events: Sender<Bytes, io::Error>,
+pub(crate) struct Watch {
+    pub(crate) events: Sender<Bytes, io::Error>,
     /// When it should end.
-    pub(super) end: Instant,
+    pub(crate) end: Instant,
 }
 
 impl Scene {
-    pub(super) fn of(origin: Origin) -> Self {
+    pub(crate) fn of(origin: Origin) -> Self {
         let (service, server) = mock::pair();
         let context = Context {
-            cluster: Cluster::of_client(Client::new(service, "default")),
+            terms: Terms {
+                cluster: Cluster::of_client(Client::new(service, "default")),
+                watch_timeout: WATCH_TIMEOUT,
+                request_timeout: REQUEST_TIMEOUT,
+                resync: Resync::default(),
+                cancel: CancellationToken::new(),
+            },
             resync_interval: Duration::from_secs(60),
-            watch_timeout: WATCH_TIMEOUT,
-            request_timeout: REQUEST_TIMEOUT,
-            resync: Resync::default(),
-            cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         let settings = [SourceSettings {
@@ -70,7 +74,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn of_secret() -> Self {
+    pub(crate) fn of_secret() -> Self {
         Self::of(Origin::Secret {
             namespace: "ns".into(),
             name: "pull".into(),
@@ -79,7 +83,7 @@ impl Scene {
     }
 
     /// A source that has listed the Secret in version 10 and watches it.
-    pub(super) async fn watching() -> (Self, Watch) {
+    pub(crate) async fn watching() -> (Self, Watch) {
         let mut scene = Self::of_secret();
         scene
             .asked()
@@ -91,7 +95,7 @@ impl Scene {
         (scene, watch)
     }
 
-    pub(super) async fn asked(&mut self) -> Asked {
+    pub(crate) async fn asked(&mut self) -> Asked {
         let (request, answer) = self.server.next_request().await.unwrap();
         let target = request.uri().to_string();
         assert!(
@@ -101,7 +105,7 @@ impl Scene {
         Asked { target, answer }
     }
 
-    pub(super) async fn observation_when(
+    pub(crate) async fn observation_when(
         &mut self,
         is: impl Fn(&Observation) -> bool,
     ) -> Observation {
@@ -115,7 +119,7 @@ impl Scene {
         all[0].clone()
     }
 
-    pub(super) fn has_news(&mut self) -> bool {
+    pub(crate) fn has_news(&mut self) -> bool {
         let news = self.observed.has_changed().unwrap();
         self.observed.mark_unchanged();
         news
@@ -123,20 +127,20 @@ impl Scene {
 }
 
 impl Asked {
-    pub(super) fn is_watch(&self) -> bool {
+    pub(crate) fn is_watch(&self) -> bool {
         self.target.contains("watch=true")
     }
 
-    pub(super) fn seconds(&self) -> u64 {
+    pub(crate) fn seconds(&self) -> u64 {
         let (_, seconds) = self.target.split_once("timeoutSeconds=").unwrap();
         seconds.split_once('&').unwrap().0.parse().unwrap()
     }
 
-    pub(super) fn list(self, version: &str, secrets: &[Value]) {
+    pub(crate) fn list(self, version: &str, secrets: &[Value]) {
         self.page(version, None, secrets);
     }
 
-    pub(super) fn page(self, version: &str, next: Option<&str>, secrets: &[Value]) {
+    pub(crate) fn page(self, version: &str, next: Option<&str>, secrets: &[Value]) {
         assert!(!self.is_watch(), "{}", self.target);
         self.reply(
             StatusCode::OK,
@@ -150,7 +154,7 @@ impl Asked {
         );
     }
 
-    pub(super) fn watch(self) -> Watch {
+    pub(crate) fn watch(self) -> Watch {
         assert!(self.is_watch(), "{}", self.target);
         let (events, body) = Channel::new(64);
         let end = Instant::now() + Duration::from_secs(self.seconds());
@@ -158,7 +162,7 @@ impl Asked {
         Watch { events, end }
     }
 
-    pub(super) fn refuse(self, code: u16, details: Value) {
+    pub(crate) fn refuse(self, code: u16, details: Value) {
         let status = json!({
             "kind": "Status", "apiVersion": "v1", "status": "Failure",
             "message": "words of the server", "code": code, "details": details,
@@ -166,7 +170,7 @@ impl Asked {
         self.reply(StatusCode::from_u16(code).unwrap(), &status.to_string());
     }
 
-    pub(super) fn reply(self, status: StatusCode, body: &str) {
+    pub(crate) fn reply(self, status: StatusCode, body: &str) {
         let (mut sender, answer) = Channel::new(1);
         let data = Bytes::copy_from_slice(body.as_bytes());
         sender
@@ -178,30 +182,30 @@ impl Asked {
             .send_response(Response::builder().status(status).body(answer).unwrap());
     }
 
-    pub(super) fn break_off(self) {
+    pub(crate) fn break_off(self) {
         self.answer
             .send_error(io::Error::from(io::ErrorKind::ConnectionRefused));
     }
 }
 
 impl Watch {
-    pub(super) async fn tell(&mut self, kind: &str, object: Value) {
+    pub(crate) async fn tell(&mut self, kind: &str, object: Value) {
         let line = format!("{}\n", json!({"type": kind, "object": object}));
         self.events.send_data(Bytes::from(line)).await.unwrap();
     }
 
     /// Ends when the client asked it to.
-    pub(super) async fn run_out(self) {
+    pub(crate) async fn run_out(self) {
         tokio::time::sleep_until(self.end).await;
     }
 
-    pub(super) fn break_off(self) {
+    pub(crate) fn break_off(self) {
         self.events
             .abort(io::Error::from(io::ErrorKind::ConnectionReset));
     }
 }
 
-pub(super) fn secret(name: &str, version: &str, kind: &str, content: &str) -> Value {
+pub(crate) fn secret(name: &str, version: &str, kind: &str, content: &str) -> Value {
     let key = if kind == DOCKER_CFG {
         ".dockercfg"
     } else {
@@ -219,12 +223,12 @@ pub(super) fn secret(name: &str, version: &str, kind: &str, content: &str) -> Va
     })
 }
 
-pub(super) fn bookmark(version: &str) -> Value {
+pub(crate) fn bookmark(version: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"resourceVersion": version}})
 }
 
 /// The content of the only item.
-pub(super) fn text(observation: &Observation) -> &str {
+pub(crate) fn text(observation: &Observation) -> &str {
     let [item] = observation.items.as_deref().unwrap() else {
         panic!("{observation:?}")
     };
@@ -232,7 +236,7 @@ pub(super) fn text(observation: &Observation) -> &str {
 }
 
 /// The error of the only item.
-pub(super) fn failure(observation: &Observation) -> Option<&SourceError> {
+pub(crate) fn failure(observation: &Observation) -> Option<&SourceError> {
     let [item] = observation.items.as_deref()? else {
         panic!("{observation:?}")
     };

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{
     Context, Item, Observation, SourceError,
     join::Slot,
-    list_watch::{self, Query, Selection, Told},
+    secrets::{Heard, Secrets, Selection},
 };
 
 /// Keeps the slot's observation that of the Secret.
@@ -16,21 +16,22 @@ pub(super) async fn follow(
     key: Option<String>,
     context: Context,
 ) {
-    let query = Query {
+    let secrets = Secrets {
         namespace: namespace.clone(),
         selection: Selection::Name(name.clone()),
         key,
     };
     let mut view = View {
         observation: slot.observation(),
-        id: query.id(&name),
+        id: secrets.id(&name),
         absent: SourceError::SecretNotFound { namespace, name },
     };
-    list_watch::follow(query, &context, |told| {
-        view.hear(told);
-        slot.publish(&view.observation);
-    })
-    .await;
+    secrets
+        .follow(&context, |heard| {
+            view.hear(heard);
+            slot.publish(&view.observation);
+        })
+        .await;
 }
 
 struct View {
@@ -40,22 +41,22 @@ struct View {
 }
 
 impl View {
-    fn hear(&mut self, told: Told) {
-        match told {
-            Told::Listed(items) => {
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Listed(items) => {
                 let id = &self.id;
                 let found = items.into_iter().find(|item| item.id == *id);
                 self.observation.items = Some(vec![found.unwrap_or_else(|| self.not_found())]);
             }
-            Told::Applied(item) if item.id == self.id => {
+            Heard::Applied(item) if item.id == self.id => {
                 self.observation.items = Some(vec![item]);
             }
-            Told::Deleted(id) if id == self.id => {
+            Heard::Deleted(id) if id == self.id => {
                 self.observation.items = Some(vec![self.not_found()]);
             }
-            Told::Applied(_) | Told::Deleted(_) => {}
-            Told::Watching => self.observation.trouble = None,
-            Told::Trouble(trouble) => self.observation.trouble = Some(trouble),
+            Heard::Applied(_) | Heard::Deleted(_) => {}
+            Heard::Watching => self.observation.trouble = None,
+            Heard::Trouble(trouble) => self.observation.trouble = Some(trouble),
         }
     }
 

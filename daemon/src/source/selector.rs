@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::{
     Context, Item, Observation,
     join::Slot,
-    list_watch::{self, Query, Selection, Told},
+    secrets::{Heard, Secrets, Selection},
 };
 
 /// Keeps the slot's observation that of the Secrets. None at all is a fact like any other; one
 /// that cannot be used is an item with an error beside the others.
 pub(super) async fn follow(slot: Slot, namespace: String, labels: String, context: Context) {
-    let query = Query {
+    let secrets = Secrets {
         namespace,
         selection: Selection::Labels(labels),
         key: None,
@@ -20,11 +20,12 @@ pub(super) async fn follow(slot: Slot, namespace: String, labels: String, contex
         observation: slot.observation(),
         items: BTreeMap::new(),
     };
-    list_watch::follow(query, &context, |told| {
-        view.hear(told);
-        slot.publish(&view.observation);
-    })
-    .await;
+    secrets
+        .follow(&context, |heard| {
+            view.hear(heard);
+            slot.publish(&view.observation);
+        })
+        .await;
 }
 
 struct View {
@@ -34,23 +35,23 @@ struct View {
 }
 
 impl View {
-    fn hear(&mut self, told: Told) {
-        match told {
-            Told::Listed(items) => {
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Listed(items) => {
                 self.items = items
                     .into_iter()
                     .map(|item| (item.id.clone(), item))
                     .collect();
             }
             // The server says "deleted" for one that lost its labels, too.
-            Told::Applied(item) => {
+            Heard::Applied(item) => {
                 self.items.insert(item.id.clone(), item);
             }
-            Told::Deleted(id) => {
+            Heard::Deleted(id) => {
                 self.items.remove(&id);
             }
-            Told::Watching => return self.observation.trouble = None,
-            Told::Trouble(trouble) => return self.observation.trouble = Some(trouble),
+            Heard::Watching => return self.observation.trouble = None,
+            Heard::Trouble(trouble) => return self.observation.trouble = Some(trouble),
         }
         self.observation.items = Some(self.items.values().cloned().collect());
     }

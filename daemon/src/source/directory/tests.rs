@@ -146,7 +146,7 @@ async fn a_resync_reads_now() {
     let mut source = place
         .follow(|slot, context| Box::pin(follow(slot, "file:x".into(), reader.clone(), context)));
     source.content("{}").await;
-    source.context.resync.request();
+    source.context.terms.resync.request();
     let patience = std::time::Instant::now() + Duration::from_secs(10);
     while reader.reads() < 2 {
         assert!(std::time::Instant::now() < patience);

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
+use crate::{cluster::Cluster, resync::Resync};
 use crate::{
     config::{KubernetesSettings, SourceScope},
     source::SourceError,
@@ -14,12 +17,13 @@ fn context() -> Context {
         request_timeout: Duration::from_secs(10),
     };
     Context {
-        cluster: Cluster::new(&kubernetes),
+        terms: Terms::of(
+            &kubernetes,
+            &Cluster::new(&kubernetes),
+            &Resync::default(),
+            &CancellationToken::new(),
+        ),
         resync_interval: Duration::from_secs(60),
-        watch_timeout: kubernetes.watch_timeout,
-        request_timeout: kubernetes.request_timeout,
-        resync: Resync::default(),
-        cancel: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }
 }
@@ -88,7 +92,7 @@ async fn sources_are_in_the_order_of_the_settings_and_do_not_wait_for_each_other
     assert!(trouble.contains("/nowhere/kubeconfig"), "{trouble}");
     assert_eq!(&*all[1].source, "file");
 
-    context.cancel.cancel();
+    context.terms.cancel.cancel();
     context.tasks.close();
     context.tasks.wait().await;
     joined.mark_unchanged();

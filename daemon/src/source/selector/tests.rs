@@ -70,7 +70,7 @@ async fn selected_secrets_come_in_order_each_with_its_own_content_or_error() {
         ["secret:ns/0 z1", "secret:ns/a a1", "secret:ns/c c2"]
     );
 
-    scene.context.resync.request();
+    scene.context.terms.resync.request();
     scene.asked().await.list("20", &[]);
     let none = scene
         .observation_when(|o| o.items.as_ref().is_some_and(Vec::is_empty))

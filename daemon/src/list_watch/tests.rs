@@ -80,7 +80,7 @@ async fn lists_then_watches_then_resumes() {
 async fn a_resync_that_finds_nothing_new_wakes_nobody() {
     let (mut scene, _watch) = Scene::watching().await;
     let before = scene.observed.borrow_and_update()[0].clone();
-    scene.context.resync.request();
+    scene.context.terms.resync.request();
     scene
         .asked()
         .await
@@ -404,7 +404,7 @@ async fn cancelling_ends_the_conversation() {
         mut observed,
         ..
     } = scene;
-    context.cancel.cancel();
+    context.terms.cancel.cancel();
     context.tasks.close();
     context.tasks.wait().await;
     observed.mark_unchanged();

@@ -1,4 +1,4 @@
-//! The conversation with the API server about some Secrets: list, then watch, for ever.
+//! The conversation with the API server about some objects: list, then watch, for ever.
 //!
 //! This is not kube's `runtime::watcher`, for three reasons. The watcher resumes a broken watch
 //! silently, so nobody could say when trouble is over. It sets no limit to the wait for an answer.
@@ -14,21 +14,21 @@
 //! - A first failure is tried again in silence. API servers are restarted, load balancers cut
 //!   connections; that is no trouble yet.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{convert::Infallible, marker::PhantomData, pin::pin, time::Duration};
 
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Resource,
     api::{ListParams, WatchEvent, WatchParams},
     core::{Request, Status},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{Context, Item, SourceError, object::SecretObject};
-use crate::cluster::{ClusterError, Connection, describe};
+use crate::cluster::{Cluster, ClusterError, Connection, describe};
+use crate::config::KubernetesSettings;
+use crate::resync::Resync;
 
 /// How much earlier than asked a watch may end without being taken for cut off.
 const EARLY: Duration = Duration::from_secs(1);
@@ -38,8 +38,6 @@ const GRACE: Duration = Duration::from_secs(5);
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// After this time a list checks that the watches told everything.
 const RELIST: Duration = Duration::from_secs(15 * 60);
-/// Objects per page: a Secret may have 1 MiB.
-const PAGE: u32 = 20;
 /// Wait before the first retry and longest wait between retries, before jitter (half to whole).
 /// Short, because a node that waits is a node without its new credentials; the fleet is spread by
 /// the jitter, and what it sends are lists of one object.
@@ -47,75 +45,124 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// Longest wait that a server may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// Which Secrets.
-#[derive(Clone, Debug)]
-pub(super) struct Query {
-    pub(super) namespace: String,
-    pub(super) selection: Selection,
-    /// The key to read; `None` takes the one that belongs to a Secret's type.
-    pub(super) key: Option<String>,
+/// How a conversation is led.
+#[derive(Clone)]
+pub struct Terms {
+    /// Where it is led. Not touched before it begins.
+    pub cluster: Cluster,
+    /// Longest duration of one watch request; also bounds how long a dead one goes unnoticed.
+    pub watch_timeout: Duration,
+    /// Longest wait for the answer to any other request.
+    pub request_timeout: Duration,
+    /// Asks for a list now.
+    pub resync: Resync,
+    /// Ends it.
+    pub cancel: CancellationToken,
 }
 
-/// Which Secrets of the namespace.
+impl Terms {
+    /// Those of the settings.
+    pub fn of(
+        settings: &KubernetesSettings,
+        cluster: &Cluster,
+        resync: &Resync,
+        cancel: &CancellationToken,
+    ) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            watch_timeout: settings.watch_timeout,
+            request_timeout: settings.request_timeout,
+            resync: resync.clone(),
+            cancel: cancel.clone(),
+        }
+    }
+}
+
+/// An object, as far as it is of interest. All other parts are dropped while it is read.
+pub(crate) trait Object: DeserializeOwned + Clone {
+    /// `metadata.resourceVersion`.
+    fn resource_version(&self) -> &str;
+}
+
+/// Which objects.
 #[derive(Clone, Debug)]
-pub(super) enum Selection {
-    /// By label selector.
-    Labels(String),
-    /// The one of that name. RBAC's `resourceNames` holds for such a list and watch.
-    Name(String),
+pub(crate) struct Query {
+    /// The path of their collection.
+    pub(crate) path: String,
+    /// A field selector. RBAC's `resourceNames` holds for `metadata.name=NAME`.
+    pub(crate) fields: Option<String>,
+    /// A label selector.
+    pub(crate) labels: Option<String>,
+    /// How many to read at once.
+    pub(crate) page: Option<u32>,
 }
 
 /// What came out of the conversation.
-pub(super) enum Told {
+pub(crate) enum Told<O> {
     /// These are all there are.
-    Listed(Vec<Item>),
+    Listed(Vec<O>),
     /// This one was created or changed.
-    Applied(Item),
-    /// The one of this id is gone.
-    Deleted(String),
+    Applied(O),
+    /// This one is gone.
+    Deleted(O),
     /// Changes will be told from now on.
     Watching,
     /// They are not, for this reason, which is told once or many times.
-    Trouble(SourceError),
+    Trouble(Trouble),
 }
 
-/// Converses until the context is cancelled.
-pub(super) async fn follow(query: Query, context: &Context, told: impl FnMut(Told)) {
-    let mut resync = context.resync.subscribe();
+/// Why nobody can tell at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The API server does not know who asks.
+    Unauthorized(String),
+    /// Who asks may not.
+    Forbidden(String),
+    /// The API server does not take the question.
+    Rejected(u16, String),
+    /// There is no answer, or none that says anything.
+    Unreachable(String),
+}
+
+/// Converses until it is cancelled.
+pub(crate) async fn follow<O: Object>(query: Query, terms: &Terms, told: impl FnMut(Told<O>)) {
+    let mut resync = terms.resync.subscribe();
     let mut conversation = Conversation {
         query,
-        context,
+        terms,
         told,
         failures: 0,
         listed: false,
         connection: None,
+        objects: PhantomData,
     };
     loop {
         let end = tokio::select! {
             biased;
-            () = context.cancel.cancelled() => return,
+            () = terms.cancel.cancelled() => return,
             () = resync.requested() => continue,
             end = conversation.run() => match end { Err(end) => end },
         };
         let wait = conversation.take(end).await;
         tokio::select! {
             biased;
-            () = context.cancel.cancelled() => return,
+            () = terms.cancel.cancelled() => return,
             () = resync.requested() => {}
             () = sleep(wait) => {}
         }
     }
 }
 
-struct Conversation<'a, F> {
+struct Conversation<'a, O, F> {
     query: Query,
-    context: &'a Context,
+    terms: &'a Terms,
     told: F,
     /// Failures since a watch last worked.
     failures: u32,
     /// Whether there ever was an answer.
     listed: bool,
     connection: Option<Connection>,
+    objects: PhantomData<fn() -> O>,
 }
 
 /// Why list and watch ended.
@@ -147,10 +194,15 @@ impl From<kube::Error> for End {
 }
 
 #[derive(Deserialize)]
-struct SecretList {
+struct List<O> {
     metadata: ListMetadata,
-    #[serde(default)]
-    items: Option<Vec<SecretObject>>,
+    #[serde(default = "none")]
+    items: Option<Vec<O>>,
+}
+
+/// `#[serde(default)]` alone would ask for a default of the objects.
+fn none<O>() -> Option<Vec<O>> {
+    None
 }
 
 #[derive(Deserialize)]
@@ -162,11 +214,11 @@ struct ListMetadata {
     next: Option<String>,
 }
 
-impl<F: FnMut(Told)> Conversation<'_, F> {
+impl<O: Object, F: FnMut(Told<O>)> Conversation<'_, O, F> {
     /// Runs until something ends it.
     async fn run(&mut self) -> Result<Infallible, End> {
         let connection = self
-            .context
+            .terms
             .cluster
             .connection()
             .await
@@ -180,25 +232,26 @@ impl<F: FnMut(Told)> Conversation<'_, F> {
         Err(End::Old)
     }
 
-    /// Tells all Secrets and returns the version that a watch goes on from.
+    /// Tells all objects and returns the version that a watch goes on from.
     async fn list(&mut self, connection: &Connection) -> Result<String, End> {
-        let mut params = ListParams::default();
-        (params.field_selector, params.label_selector) = self.query.selectors();
-        if let Selection::Labels(_) = self.query.selection {
-            params.limit = Some(PAGE);
-        }
+        let mut params = ListParams {
+            field_selector: self.query.fields.clone(),
+            label_selector: self.query.labels.clone(),
+            limit: self.query.page,
+            ..ListParams::default()
+        };
         let mut items = Vec::new();
         loop {
             let request = self.query.request().list(&params).map_err(invalid)?;
             let text = connection.client.request_text(request);
-            let text = timeout(self.context.request_timeout, text)
+            let text = timeout(self.terms.request_timeout, text)
                 .await
                 .map_err(|_| End::Silent("no answer to a list in time"))??;
             let text = Zeroizing::new(text);
-            let page: SecretList = serde_json::from_str(&text)
-                .map_err(|_| End::Malformed("the answer to a list is not a list of Secrets"))?;
-            let objects = page.items.into_iter().flatten();
-            items.extend(objects.map(|object| self.query.item(object)));
+            let page: List<O> = serde_json::from_str(&text).map_err(|_| {
+                End::Malformed("the answer to a list is not a list of such objects")
+            })?;
+            items.extend(page.items.into_iter().flatten());
             params.continue_token = page.metadata.next.filter(|token| !token.is_empty());
             if params.continue_token.is_some() {
                 continue;
@@ -216,20 +269,21 @@ impl<F: FnMut(Told)> Conversation<'_, F> {
 
     /// Tells changes until the server ends the watch as asked.
     async fn watch(&mut self, connection: &Connection, version: &mut String) -> Result<(), End> {
-        let seconds = jitter(self.context.watch_timeout).as_secs().max(2);
-        let mut params = WatchParams {
+        let seconds = jitter(self.terms.watch_timeout).as_secs().max(2);
+        let params = WatchParams {
+            field_selector: self.query.fields.clone(),
+            label_selector: self.query.labels.clone(),
             timeout: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
             ..WatchParams::default()
         };
-        (params.field_selector, params.label_selector) = self.query.selectors();
         let request = self
             .query
             .request()
             .watch(&params, version)
             .map_err(invalid)?;
 
-        let events = connection.client.request_events::<SecretObject>(request);
-        let events = timeout(self.context.request_timeout, events)
+        let events = connection.client.request_events::<O>(request);
+        let events = timeout(self.terms.request_timeout, events)
             .await
             .map_err(|_| End::Silent("no answer to a watch in time"))??;
         let mut events = pin!(events);
@@ -258,12 +312,12 @@ impl<F: FnMut(Told)> Conversation<'_, F> {
             };
             match event? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    version.clone_from(&object.metadata.resource_version);
-                    (self.told)(Told::Applied(self.query.item(object)));
+                    version.replace_range(.., object.resource_version());
+                    (self.told)(Told::Applied(object));
                 }
                 WatchEvent::Deleted(object) => {
-                    version.clone_from(&object.metadata.resource_version);
-                    (self.told)(Told::Deleted(self.query.item(object).id));
+                    version.replace_range(.., object.resource_version());
+                    (self.told)(Told::Deleted(object));
                 }
                 WatchEvent::Bookmark(bookmark) => *version = bookmark.metadata.resource_version,
                 WatchEvent::Error(status) => return Err(End::Api(status)),
@@ -293,11 +347,11 @@ impl<F: FnMut(Told)> Conversation<'_, F> {
         // credentials, another address or another connection.
         let opinion = matches!(&end, End::Api(status) if status.code != 401);
         if !opinion && let Some(connection) = self.connection.take() {
-            self.context.cluster.renew(&connection).await;
+            self.terms.cluster.renew(&connection).await;
         }
         let first = self.failures == 1 && self.listed;
         if !first {
-            (self.told)(Told::Trouble(self.query.trouble(&end)));
+            (self.told)(Told::Trouble(end.trouble()));
         } else if end.gone() || matches!(end, End::Silent(_)) {
             return Duration::ZERO;
         }
@@ -306,82 +360,31 @@ impl<F: FnMut(Told)> Conversation<'_, F> {
 }
 
 impl Query {
-    /// The id that the item of a Secret has.
-    pub(super) fn id(&self, name: &str) -> String {
-        format!("secret:{}/{name}", self.namespace)
-    }
-
-    fn item(&self, object: SecretObject) -> Item {
-        object.into_item(|name| self.id(name), self.key.as_deref())
-    }
-
     fn request(&self) -> Request {
-        Request::new(Secret::url_path(&(), Some(&self.namespace)))
+        Request::new(self.path.clone())
     }
+}
 
-    /// Field selector and label selector.
-    fn selectors(&self) -> (Option<String>, Option<String>) {
-        match &self.selection {
-            Selection::Labels(labels) => (None, Some(labels.clone())),
-            Selection::Name(name) => (Some(format!("metadata.name={name}")), None),
-        }
-    }
-
-    fn trouble(&self, end: &End) -> SourceError {
-        let detail = match end {
-            End::Api(status) => {
+impl End {
+    fn trouble(&self) -> Trouble {
+        let detail = match self {
+            Self::Api(status) => {
                 let detail = describe(&kube::Error::Api(status.clone()));
                 match status.code {
-                    401 => {
-                        return SourceError::Unauthorized {
-                            object: self.object(),
-                            detail,
-                        };
-                    }
-                    403 => {
-                        let (object, rule) = (self.object(), self.rule());
-                        return SourceError::Forbidden {
-                            object,
-                            rule,
-                            detail,
-                        };
-                    }
+                    401 => return Trouble::Unauthorized(detail),
+                    403 => return Trouble::Forbidden(detail),
                     code @ 400..=499 if !matches!(code, 408 | 410 | 429) => {
-                        return SourceError::Rejected {
-                            object: self.object(),
-                            code,
-                            detail,
-                        };
+                        return Trouble::Rejected(code, detail);
                     }
                     code => format!("it answers {code}: {detail}"),
                 }
             }
-            End::Cluster(error) => error.to_string(),
-            End::Malformed(what) | End::Silent(what) => (*what).to_owned(),
-            End::Old => "the list is old".to_owned(),
-            End::Transport(detail) => detail.clone(),
+            Self::Cluster(error) => error.to_string(),
+            Self::Malformed(what) | Self::Silent(what) => (*what).to_owned(),
+            Self::Old => "the list is old".to_owned(),
+            Self::Transport(detail) => detail.clone(),
         };
-        SourceError::Unreachable { detail }
-    }
-
-    fn object(&self) -> String {
-        let namespace = &self.namespace;
-        match &self.selection {
-            Selection::Labels(labels) => format!("Secrets {labels} in namespace {namespace}"),
-            Selection::Name(name) => format!("Secret {namespace}/{name}"),
-        }
-    }
-
-    fn rule(&self) -> String {
-        let namespace = &self.namespace;
-        match &self.selection {
-            Selection::Labels(_) => {
-                format!("to list and watch secrets in namespace {namespace}")
-            }
-            Selection::Name(name) => format!(
-                "to list and watch secrets in namespace {namespace} (resourceNames: [{name}])"
-            ),
-        }
+        Trouble::Unreachable(detail)
     }
 }
 
