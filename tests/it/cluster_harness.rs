@@ -3,6 +3,7 @@
 
 mod breaking;
 mod children;
+mod kwok;
 mod proxy;
 
 use anyhow::{Context, Result};

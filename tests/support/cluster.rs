@@ -1,14 +1,17 @@
 //! A Kubernetes control plane of real parts on loopback: etcd, kube-apiserver,
-//! kube-controller-manager and, on demand, kube-scheduler, with an authority of its own that makes
-//! identities.
+//! kube-controller-manager and, on demand, kube-scheduler and KWOK, with an authority of its own
+//! that makes identities.
 
 mod api;
 mod apiserver;
 pub(crate) mod authority;
 mod controllers;
 mod etcd;
+mod fake_nodes;
 mod identity;
 mod kubectl;
+mod kwok;
+pub(crate) mod nodes;
 mod scheduler;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +33,7 @@ use identity::Proof;
 pub use crate::part::Part;
 pub use api::{Api, Watch};
 pub use apiserver::{AuditEvent, AuditStatus, AuditUser};
+pub use fake_nodes::{FakeNode, FakeNodes};
 pub use identity::Identity;
 pub use kubectl::Kubectl;
 
@@ -37,6 +41,7 @@ pub use kubectl::Kubectl;
 pub struct Cluster {
     // The parts come first: they must be dead before their folder is removed.
     scheduler: OnceCell<(Part, Port)>,
+    kwok: OnceCell<(Part, Port)>,
     issuer_published: OnceCell<()>,
     /// kube-controller-manager.
     pub controllers: Part,
@@ -89,6 +94,7 @@ impl Cluster {
         let serial = AtomicU32::new(0);
         Ok(Self {
             scheduler: OnceCell::new(),
+            kwok: OnceCell::new(),
             issuer_published: OnceCell::new(),
             controllers,
             apiserver,
@@ -125,6 +131,22 @@ impl Cluster {
             anyhow::Ok((part, port))
         };
         Ok(&self.scheduler.get_or_try_init(start).await?.0)
+    }
+
+    /// KWOK, which plays [fake nodes](Cluster::fake_nodes) and their pods; the first call starts
+    /// it. Nodes and pods of others it leaves alone.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn kwok(&self) -> Result<&Part> {
+        let start = async || {
+            let port = Port::free()?;
+            let user = self.authority.client(kwok::USER, Some(kwok::GROUP))?;
+            let mut part = kwok::part(&self.folder, &self.authority, &self.url(), &user, &port)?;
+            part.start().await?;
+            anyhow::Ok((part, port))
+        };
+        Ok(&self.kwok.get_or_try_init(start).await?.0)
     }
 
     /// The path of a program that `tests/cluster/build` has built.

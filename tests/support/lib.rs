@@ -8,6 +8,7 @@
 //!     └── cluster::Cluster ── kubectl ── kube-apiserver ── etcd
 //!           ▲                          kube-controller-manager, kube-scheduler
 //!   node::Node ── kubelet ── containerd ── pods, in a machine of their own
+//!   cluster::FakeNodes ── KWOK, in place of a thousand kubelets
 //! ```
 //!
 //! and what pulls are for:

@@ -13,11 +13,10 @@ mod pod;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::cluster::{Api, Cluster};
+use crate::cluster::{Api, Cluster, nodes};
 use crate::eventually::eventually_within;
-use crate::http::Method;
 use crate::patience;
 use crate::ports::Port;
 use crate::process::Program;
@@ -261,12 +260,7 @@ impl Node {
         let path = format!("/api/v1/nodes/{}", self.name);
         let ready = eventually_within(patience() * 2, "the node is Ready", async || {
             let node = self.api.get(&path).await?;
-            let conditions = node["status"]["conditions"].as_array();
-            let condition = conditions
-                .and_then(|all| all.iter().find(|condition| condition["type"] == "Ready"))
-                .context("no condition yet")?;
-            ensure!(condition["status"] == "True", "{condition}");
-            Ok(())
+            nodes::ready(&node)
         });
         ready.await.with_context(|| {
             let tail = self.kubelet.process().map(|process| process.tail());
@@ -282,17 +276,6 @@ impl Node {
     pub async fn leave(self) -> Result<()> {
         let (api, name) = (self.api.clone(), self.name.clone());
         drop(self);
-        let pods = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{name}");
-        let pods = api.get(&pods).await?;
-        for pod in pods["items"].as_array().into_iter().flatten() {
-            let (namespace, pod) = (&pod["metadata"]["namespace"], &pod["metadata"]["name"]);
-            let (Some(namespace), Some(pod)) = (namespace.as_str(), pod.as_str()) else {
-                continue;
-            };
-            let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}?gracePeriodSeconds=0");
-            api.request(Method::DELETE, &path, None).await?;
-        }
-        api.delete(&format!("/api/v1/nodes/{name}")).await?;
-        Ok(())
+        nodes::forget(&api, &[name]).await
     }
 }

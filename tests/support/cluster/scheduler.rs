@@ -1,4 +1,5 @@
-//! kube-scheduler: gives pods to nodes. Only real nodes need it, so it starts with the first of them.
+//! kube-scheduler: gives pods to nodes. It starts with the first real node; fake ones may do
+//! without.
 
 use anyhow::Result;
 
