@@ -23,6 +23,36 @@ use crate::listener::Listener;
 use crate::server::{self, Limits, text, typed};
 use crate::status::Board;
 
+/// Whose state is shown.
+pub trait Shown: Send + Sync + 'static {
+    /// The OpenMetrics text.
+    ///
+    /// # Errors
+    /// When it cannot be formatted.
+    fn metrics(&self) -> Result<String, std::fmt::Error>;
+    /// Whether it is ready, and one line for each named condition.
+    fn readiness(&self) -> (bool, String);
+    /// JSON.
+    ///
+    /// # Errors
+    /// When it cannot be formatted.
+    fn status(&self) -> serde_json::Result<String>;
+}
+
+impl Shown for Board {
+    fn metrics(&self) -> Result<String, std::fmt::Error> {
+        Board::metrics(self).render()
+    }
+
+    fn readiness(&self) -> (bool, String) {
+        readiness::report(&Board::status(self))
+    }
+
+    fn status(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(&Board::status(self))
+    }
+}
+
 const LIMITS: Limits = Limits {
     name: "admin",
     // Monitoring needs two or three.
@@ -32,15 +62,15 @@ const LIMITS: Limits = Limits {
 };
 
 /// Serves until cancelled, then lets requests under way finish.
-pub async fn serve(listener: Listener, board: Arc<Board>, cancel: CancellationToken) {
+pub async fn serve(listener: Listener, shown: Arc<impl Shown>, cancel: CancellationToken) {
     let answer = move |request: Request<Incoming>, _| {
-        let response = answer(&request, &board);
+        let response = answer(&request, &*shown);
         async move { response }
     };
     server::serve(listener, LIMITS, answer, cancel).await;
 }
 
-fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, shown: &impl Shown) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -53,7 +83,7 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
     }
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/metrics" => match board.metrics().render() {
+        "/metrics" => match shown.metrics() {
             Ok(metrics) => typed(StatusCode::OK, OPEN_METRICS, metrics.into()),
             Err(_) => text(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,7 +91,7 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
             ),
         },
         "/readyz" => {
-            let (ready, report) = readiness::report(&board.status());
+            let (ready, report) = shown.readiness();
             text(
                 if ready {
                     StatusCode::OK
@@ -71,7 +101,7 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
                 report,
             )
         }
-        "/statusz" => match serde_json::to_string_pretty(&board.status()) {
+        "/statusz" => match shown.status() {
             Ok(status) => typed(StatusCode::OK, "application/json", (status + "\n").into()),
             Err(_) => text(
                 StatusCode::INTERNAL_SERVER_ERROR,

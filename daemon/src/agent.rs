@@ -103,7 +103,7 @@ fn load(arguments: &AgentArgs) -> Result<Loaded, ConfigError> {
     config::load(file, &arguments.settings.values, &|name| env::var_os(name))
 }
 
-fn refuse_to_start(error: &ConfigError) -> Exit {
+pub(crate) fn refuse_to_start(error: &ConfigError) -> Exit {
     let mut stderr = io::stderr().lock();
     // Nobody is left to tell when the terminal is gone.
     let _ = writeln!(stderr, "pullkeeper: cannot use the configuration");

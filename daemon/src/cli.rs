@@ -29,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Keep the node's auth files up to date.
     Agent(Box<AgentArgs>),
+    /// Pace changes of pull secrets over all nodes of a cluster.
+    Coordinator(CoordinatorArgs),
     /// Answer one request of a credential helper without an agent.
     Exchange(ExchangeArgs),
     /// Show which credential each client would use for an image, and why.
@@ -57,6 +59,16 @@ pub struct AgentArgs {
     /// Settings, which win over environment and files.
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+/// Arguments of `pullkeeper coordinator`.
+#[derive(Debug, Args)]
+#[command(after_long_help = COORDINATOR_EXAMPLES)]
+pub struct CoordinatorArgs {
+    /// Configuration file, whose [log], [admin], [kubernetes] and [coordinator] count; `conf.d/*.toml` beside it is read too
+    /// [env: PULLKEEPER_CONFIG] [default: /etc/pullkeeper/config.toml, which may be missing].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `pullkeeper exchange`.
@@ -179,6 +191,15 @@ Examples:
       pullkeeper agent --once --source-file ./pull-secret.json --target docker=./out/config.json
 
 SIGHUP reads the configuration again, SIGUSR1 compares sources and targets now.";
+
+const COORDINATOR_EXAMPLES: &str = "\
+Examples:
+  In a pod, with its service account:
+      pullkeeper coordinator
+  From a laptop, to look at it:
+      PULLKEEPER_KUBECONFIG=~/.kube/config pullkeeper coordinator --config ./config.toml
+
+SIGTERM gives the Lease back, so that another one begins at once.";
 
 const EXCHANGE_EXAMPLES: &str = "\
 Examples:

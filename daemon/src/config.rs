@@ -25,8 +25,8 @@ pub use self::{
     error::{ConfigError, Place, Problem},
     overrides::{Environment, FlagValue},
     settings::{
-        AdminSettings, BadEntry, BrokerSettings, KubernetesSettings, Listen, LogFormat,
-        LogSettings, MergePolicy, Origin, Owner, RequiredAction, Settings, SourceScope,
+        AdminSettings, BadEntry, BrokerSettings, CoordinatorSettings, KubernetesSettings, Listen,
+        LogFormat, LogSettings, MergePolicy, Origin, Owner, RequiredAction, Settings, SourceScope,
         SourceSettings, StorePolicy, TargetKind, TargetSettings, ValidationSettings,
     },
 };

@@ -1,20 +1,34 @@
-//! Kubernetes Events on this node's Node object.
+//! Kubernetes Events on the object that a process works for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
-use crate::cluster::Cluster;
-use crate::status::Board;
+use prometheus_client::metrics::counter::Counter;
 
-/// The way to the task that delivers Events. Without a Node or an API server it leads nowhere.
+use crate::cluster::Cluster;
+
+/// The way to the task that delivers Events. Without an object or an API server it leads nowhere.
 #[derive(Clone, Debug)]
 pub struct Events {
     queue: Option<mpsc::Sender<Event>>,
-    board: Arc<Board>,
+    action: &'static str,
+    dropped: Counter,
+}
+
+/// Who writes Events, and about what.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The object.
+    pub object: ObjectReference,
+    /// The program, as `kubectl describe` shows it.
+    pub controller: &'static str,
+    /// The node or pod that it runs as.
+    pub instance: String,
+    /// What it does, in one word.
+    pub action: &'static str,
 }
 
 /// More than a broken document with many bad entries fills.
@@ -26,69 +40,87 @@ const ATTEMPTS: u32 = 4;
 
 impl Events {
     /// Events that go nowhere.
-    pub fn off(board: Arc<Board>) -> Self {
-        Self { queue: None, board }
+    pub fn off() -> Self {
+        Self {
+            queue: None,
+            action: "",
+            dropped: Counter::default(),
+        }
     }
 
-    /// Events on a Node, and the task that delivers them.
+    /// Events on an object, and the task that delivers them. What cannot be delivered is counted.
     pub fn on(
-        node_name: String,
+        subject: Subject,
         cluster: Cluster,
         request_timeout: Duration,
-        board: Arc<Board>,
+        dropped: Counter,
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let deliver = deliver(
-            waiting,
-            node_name,
-            cluster,
-            request_timeout,
-            Arc::clone(&board),
-        );
-        (
-            Self {
-                queue: Some(queue),
-                board,
-            },
-            deliver,
-        )
+        let action = subject.action;
+        let deliver = deliver(waiting, subject, cluster, request_timeout, dropped.clone());
+        let events = Self {
+            queue: Some(queue),
+            action,
+            dropped,
+        };
+        (events, deliver)
     }
 
     /// Queues a Warning. The note must hold no secret.
     pub fn warn(&self, reason: &str, note: String) {
+        self.send(EventType::Warning, reason, note);
+    }
+
+    /// Queues what is no trouble. The note must hold no secret.
+    pub fn tell(&self, reason: &str, note: String) {
+        self.send(EventType::Normal, reason, note);
+    }
+
+    fn send(&self, type_: EventType, reason: &str, note: String) {
         let Some(queue) = &self.queue else { return };
         let end = note.floor_char_boundary(LONGEST_NOTE);
         let event = Event {
-            type_: EventType::Warning,
+            type_,
             reason: reason.to_owned(),
             note: Some(note[..end].to_owned()),
-            action: "SyncPullSecret".to_owned(),
+            action: self.action.to_owned(),
             secondary: None,
         };
         if queue.try_send(event).is_err() {
-            self.board.metrics().event_dropped();
+            self.dropped.inc();
+        }
+    }
+}
+
+impl Subject {
+    /// An agent and its Node.
+    pub fn node(name: &str) -> Self {
+        Self {
+            // kubelet and `kubectl describe node` take the name for the UID as well.
+            object: ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Node".to_owned()),
+                name: Some(name.to_owned()),
+                uid: Some(name.to_owned()),
+                ..ObjectReference::default()
+            },
+            controller: "pullkeeper-agent",
+            instance: name.to_owned(),
+            action: "SyncPullSecret",
         }
     }
 }
 
 async fn deliver(
     mut waiting: mpsc::Receiver<Event>,
-    node_name: String,
+    subject: Subject,
     cluster: Cluster,
     request_timeout: Duration,
-    board: Arc<Board>,
+    dropped: Counter,
 ) {
     let reporter = Reporter {
-        controller: "pullkeeper-agent".to_owned(),
-        instance: Some(node_name.clone()),
-    };
-    // kubelet and `kubectl describe node` take the name for the UID as well.
-    let node = ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("Node".to_owned()),
-        name: Some(node_name.clone()),
-        uid: Some(node_name),
-        ..ObjectReference::default()
+        controller: subject.controller.to_owned(),
+        instance: Some(subject.instance),
     };
     // Kept across Events: it counts repetitions instead of sending them one by one.
     let mut recorder: Option<Recorder> = None;
@@ -101,7 +133,7 @@ async fn deliver(
                 recorder = connection.map(|c| Recorder::new(c.client, reporter.clone()));
             }
             if let Some(recorder) = &recorder {
-                let published = recorder.publish(&event, &node);
+                let published = recorder.publish(&event, &subject.object);
                 match tokio::time::timeout(request_timeout, published).await {
                     Ok(Ok(())) => {
                         delivered = true;
@@ -116,7 +148,7 @@ async fn deliver(
             pause *= 2;
         }
         if !delivered {
-            board.metrics().event_dropped();
+            dropped.inc();
         }
     }
 }

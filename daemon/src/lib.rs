@@ -43,6 +43,7 @@ pub mod admin;
 pub mod broker;
 
 pub mod agent;
+pub mod coordinator;
 pub mod exchange;
 pub mod explain;
 mod table;
@@ -60,6 +61,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let exit = match cli.command {
         Command::Agent(arguments) if arguments.check => agent::check(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
+        Command::Coordinator(arguments) => coordinator::run(&arguments),
         // Its statuses are those of the protocols that it speaks.
         Command::Exchange(arguments) => return exchange::run(&arguments).into(),
         Command::Explain(arguments) => explain::run(&arguments),

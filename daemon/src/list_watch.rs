@@ -112,15 +112,19 @@ pub(crate) enum Told<O> {
 }
 
 /// Why nobody can tell at present.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Trouble {
     /// The API server does not know who asks.
+    #[error("the API server does not know who asks: {0}")]
     Unauthorized(String),
     /// Who asks may not.
+    #[error("not permitted: {0}")]
     Forbidden(String),
     /// The API server does not take the question.
+    #[error("the API server answers {0}: {1}")]
     Rejected(u16, String),
     /// There is no answer, or none that says anything.
+    #[error("cannot reach the API server: {0}")]
     Unreachable(String),
 }
 
@@ -234,37 +238,11 @@ impl<O: Object, F: FnMut(Told<O>)> Conversation<'_, O, F> {
 
     /// Tells all objects and returns the version that a watch goes on from.
     async fn list(&mut self, connection: &Connection) -> Result<String, End> {
-        let mut params = ListParams {
-            field_selector: self.query.fields.clone(),
-            label_selector: self.query.labels.clone(),
-            limit: self.query.page,
-            ..ListParams::default()
-        };
-        let mut items = Vec::new();
-        loop {
-            let request = self.query.request().list(&params).map_err(invalid)?;
-            let text = connection.client.request_text(request);
-            let text = timeout(self.terms.request_timeout, text)
-                .await
-                .map_err(|_| End::Silent("no answer to a list in time"))??;
-            let text = Zeroizing::new(text);
-            let page: List<O> = serde_json::from_str(&text).map_err(|_| {
-                End::Malformed("the answer to a list is not a list of such objects")
-            })?;
-            items.extend(page.items.into_iter().flatten());
-            params.continue_token = page.metadata.next.filter(|token| !token.is_empty());
-            if params.continue_token.is_some() {
-                continue;
-            }
-            if page.metadata.resource_version.is_empty() {
-                return Err(End::Malformed(
-                    "the answer to a list has no resourceVersion",
-                ));
-            }
-            self.listed = true;
-            (self.told)(Told::Listed(items));
-            return Ok(page.metadata.resource_version);
-        }
+        let limit = self.terms.request_timeout;
+        let (items, version) = pages(&self.query, connection, limit).await?;
+        self.listed = true;
+        (self.told)(Told::Listed(items));
+        Ok(version)
     }
 
     /// Tells changes until the server ends the watch as asked.
@@ -356,6 +334,57 @@ impl<O: Object, F: FnMut(Told<O>)> Conversation<'_, O, F> {
             return Duration::ZERO;
         }
         backoff(self.failures).max(retry_after(&end))
+    }
+}
+
+/// All objects as they are at this moment.
+///
+/// # Errors
+/// Why nobody can tell.
+pub(crate) async fn list<O: Object>(
+    query: &Query,
+    connection: &Connection,
+    request_timeout: Duration,
+) -> Result<Vec<O>, Trouble> {
+    let pages = pages(query, connection, request_timeout).await;
+    pages
+        .map(|(objects, _)| objects)
+        .map_err(|end| end.trouble())
+}
+
+/// All objects, and the version of the list.
+async fn pages<O: Object>(
+    query: &Query,
+    connection: &Connection,
+    request_timeout: Duration,
+) -> Result<(Vec<O>, String), End> {
+    let mut params = ListParams {
+        field_selector: query.fields.clone(),
+        label_selector: query.labels.clone(),
+        limit: query.page,
+        ..ListParams::default()
+    };
+    let mut items = Vec::new();
+    loop {
+        let request = query.request().list(&params).map_err(invalid)?;
+        let text = connection.client.request_text(request);
+        let text = timeout(request_timeout, text)
+            .await
+            .map_err(|_| End::Silent("no answer to a list in time"))??;
+        let text = Zeroizing::new(text);
+        let page: List<O> = serde_json::from_str(&text)
+            .map_err(|_| End::Malformed("the answer to a list is not a list of such objects"))?;
+        items.extend(page.items.into_iter().flatten());
+        params.continue_token = page.metadata.next.filter(|token| !token.is_empty());
+        if params.continue_token.is_some() {
+            continue;
+        }
+        if page.metadata.resource_version.is_empty() {
+            return Err(End::Malformed(
+                "the answer to a list has no resourceVersion",
+            ));
+        }
+        return Ok((items, page.metadata.resource_version));
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pullkeeper_core::authfile::Reason;
 
 use crate::admin::metrics;
+use crate::coordinator::desk;
 
 pub(crate) const REWRITE: &str = "make docs";
 
@@ -55,8 +56,16 @@ fn replace_block(page: &str, name: &str, text: &str) -> String {
 
 #[test]
 fn the_page_of_metrics_is_what_is_served() {
+    let blocks = [
+        ("metrics", table_of(metrics::ALL)),
+        ("coordinator", table_of(desk::ALL)),
+    ];
+    keep_true("docs/usage/metrics.md", &blocks);
+}
+
+fn table_of(all: &[metrics::Description]) -> String {
     let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|");
-    for metric in metrics::ALL {
+    for metric in all {
         let labels: Vec<_> = metric
             .labels
             .split(',')
@@ -73,7 +82,7 @@ fn the_page_of_metrics_is_what_is_served() {
         )
         .unwrap();
     }
-    keep_true("docs/usage/metrics.md", &[("metrics", table)]);
+    table
 }
 
 #[test]

@@ -48,6 +48,22 @@ pub enum Waiting {
     Nodes,
 }
 
+impl Waiting {
+    /// The word that is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revision => "Revision",
+            Self::Halted => "Halted",
+            Self::Paused => "Paused",
+            Self::Window => "Window",
+            Self::Canary => "Canary",
+            Self::Soaking => "Soaking",
+            Self::Slots => "Slots",
+            Self::Nodes => "Nodes",
+        }
+    }
+}
+
 /// Decides what a rollout does now.
 ///
 /// Clean-up comes first and is never held up: slots of nodes that are done or gone are given back even while the rollout

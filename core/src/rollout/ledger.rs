@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::fleet::Permit;
@@ -109,6 +110,16 @@ pub enum HaltReason {
     FailureBudgetSpent,
 }
 
+impl HaltReason {
+    /// The word that is shown.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::CanaryFailed => "CanaryFailed",
+            Self::FailureBudgetSpent => "FailureBudgetSpent",
+        }
+    }
+}
+
 impl Ledger {
     /// Whether no new node starts because the rollout does harm.
     pub fn is_halted(&self) -> bool {
@@ -125,14 +136,14 @@ impl Ledger {
         }
     }
 
-    /// Reads a ledger. No text is one that has not been begun.
+    /// Reads a ledger. None is one that has not been begun.
     ///
     /// # Errors
     /// For everything that this version would not have written.
-    pub fn read(text: Option<&str>) -> Result<Self, LedgerError> {
-        text.map_or_else(
+    pub fn read(written: Option<&Value>) -> Result<Self, LedgerError> {
+        written.map_or_else(
             || Ok(Self::default()),
-            |text| serde_json::from_str(text).map_err(LedgerError),
+            |written| Self::deserialize(written).map_err(LedgerError),
         )
     }
 }

@@ -30,7 +30,7 @@ pub struct Description {
 
 impl Description {
     /// The name without the suffix that the library adds by itself.
-    fn base(&self) -> &'static str {
+    pub(crate) fn base(&self) -> &'static str {
         let suffix = match self.kind {
             "counter" => "_total",
             "info" => "_info",
@@ -42,11 +42,12 @@ impl Description {
 
 macro_rules! describe {
     ($($name:ident = $full:literal, $kind:literal, $labels:literal, $help:literal;)+) => {
-        $(const $name: Description = Description { name: $full, kind: $kind, labels: $labels, help: $help };)+
-        /// Every metric of the agent.
-        pub const ALL: &[Description] = &[$($name,)+];
+        $(const $name: $crate::admin::metrics::Description = $crate::admin::metrics::Description { name: $full, kind: $kind, labels: $labels, help: $help };)+
+        /// Every metric that is served.
+        pub const ALL: &[$crate::admin::metrics::Description] = &[$($name,)+];
     };
 }
+pub(crate) use describe;
 
 describe! {
     BUILD = "pullkeeper_build_info", "info", "version", "Version of the running agent";
@@ -121,7 +122,7 @@ pub struct Metrics {
 
 /// Words that need no copy: this counter is on the path of every pull.
 type BrokerLabels = [(&'static str, &'static str); 2];
-type Labels<const N: usize> = [(&'static str, String); N];
+pub(crate) type Labels<const N: usize> = [(&'static str, String); N];
 /// An exchange under way.
 #[derive(Debug)]
 pub(crate) struct InFlight(Gauge);
@@ -132,8 +133,8 @@ impl Drop for InFlight {
     }
 }
 
-type Counters<const N: usize> = Family<Labels<N>, Counter>;
-type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
+pub(crate) type Counters<const N: usize> = Family<Labels<N>, Counter>;
+pub(crate) type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Times<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
 
 impl Metrics {
@@ -185,9 +186,9 @@ impl Metrics {
         Ok(text)
     }
 
-    /// An Event could not be delivered.
-    pub fn event_dropped(&self) {
-        self.events_dropped.inc();
+    /// Counts Events that could not be delivered.
+    pub fn events_dropped(&self) -> Counter {
+        self.events_dropped.clone()
     }
 
     pub(crate) fn broker_answered(&self, client: &'static str, outcome: &'static str) {
@@ -334,7 +335,7 @@ const PROPAGATION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0
 const AGE_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
 const EXCHANGE_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
-fn add<M>(registry: &mut Registry, description: Description, metric: M) -> M
+pub(crate) fn add<M>(registry: &mut Registry, description: Description, metric: M) -> M
 where
     M: prometheus_client::registry::Metric + Clone,
 {
@@ -349,7 +350,7 @@ fn of(target: &TargetStatus) -> Labels<2> {
     ]
 }
 
-fn count(entries: usize) -> i64 {
+pub(crate) fn count(entries: usize) -> i64 {
     i64::try_from(entries).unwrap_or(i64::MAX)
 }
 

@@ -1,6 +1,5 @@
 //! `agent --once`: for hosts that sync at boot, for images under construction, and for trying things out.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,7 +17,7 @@ use crate::list_watch::Terms;
 use crate::report::Reporter;
 use crate::resync::Resync;
 use crate::source::{self, Observation};
-use crate::status::{Board, TargetState};
+use crate::status::TargetState;
 
 /// How long sources and the question of ownership may take together.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,8 +28,7 @@ pub(super) async fn run(settings: &Settings) -> Exit {
     let observed = observe(settings, &cluster, PATIENCE).await;
     let complete = observed.iter().all(|source| source.items.is_some());
 
-    let board = Arc::new(Board::new(settings.node_name.clone()));
-    let mut reporter = Reporter::new(Events::off(Arc::clone(&board)));
+    let mut reporter = Reporter::new(Events::off());
     let wish = Gate::new(settings.validation.clone()).pass(&observed);
     reporter.tell_wish(&wish);
 

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::config::{Listen, Settings, TargetKind};
-use crate::event::Events;
+use crate::event::{Events, Subject};
 use crate::gate::{Gate, Wish};
 use crate::install::installer::Installer;
 use crate::install::ownership::{Inquiry, Ownership};
@@ -51,17 +51,16 @@ impl Pipeline {
 
         let events = match &settings.node_name {
             Some(node_name) if settings.kubernetes.events => {
-                let timeout = settings.kubernetes.request_timeout;
                 let (events, deliver) = Events::on(
-                    node_name.clone(),
+                    Subject::node(node_name),
                     cluster.clone(),
-                    timeout,
-                    Arc::clone(board),
+                    settings.kubernetes.request_timeout,
+                    board.metrics().events_dropped(),
                 );
                 spawn(&mut tasks, &cancel, "events", deliver);
                 events
             }
-            _ => Events::off(Arc::clone(board)),
+            _ => Events::off(),
         };
 
         let (wish_sender, wish) = watch::channel(Arc::default());

@@ -30,6 +30,7 @@ fn delegations(settings_of: &[DelegationSettings], board: &Arc<Board>) -> Delega
     let cluster = Cluster::new(&KubernetesSettings {
         kubeconfig: None,
         events: false,
+        rollouts: false,
         watch_timeout: Duration::ZERO,
         request_timeout: Duration::ZERO,
     });

@@ -75,6 +75,7 @@ fn settings(kubeconfig: &Path) -> KubernetesSettings {
     KubernetesSettings {
         kubeconfig: Some(kubeconfig.to_owned()),
         events: false,
+        rollouts: false,
         watch_timeout: Duration::from_secs(45),
         request_timeout: PATIENCE,
     }

@@ -36,6 +36,7 @@ pub(crate) struct File {
     pub(crate) delegation: Vec<Spanned<WrittenDelegation>>,
     pub(crate) log: Log,
     pub(crate) kubernetes: Kubernetes,
+    pub(crate) coordinator: Coordinator,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,8 +76,16 @@ pub(crate) struct Log {
 pub(crate) struct Kubernetes {
     pub(crate) kubeconfig: Text,
     pub(crate) events: Flag,
+    pub(crate) rollouts: Flag,
     pub(crate) watch_timeout: Text,
     pub(crate) request_timeout: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Coordinator {
+    pub(crate) lease: Text,
+    pub(crate) lease_duration: Text,
 }
 
 /// A document and the way from its spans back to what the user wrote.

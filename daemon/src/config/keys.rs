@@ -487,6 +487,14 @@ pub static KEYS: &[Key] = &[
         meaning: "Write Kubernetes Events about findings and failures on the Node; needs `node_name`.",
     },
     Key {
+        path: "kubernetes.rollouts",
+        flag: Some(("kubernetes-rollouts", "BOOL")),
+        also_environment: None,
+        kind: Kind::Bool,
+        default: Fallback::Toml("false"),
+        meaning: "Follow the coordinator's rollouts: new versions of the Secrets that this node's NodePullSecret names wait there for a permit. Without that object they are taken at once. Needs `node_name`.",
+    },
+    Key {
         path: "kubernetes.watch_timeout",
         flag: Some(("watch-timeout", "DURATION")),
         also_environment: None,
@@ -501,6 +509,22 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Duration,
         default: Fallback::Toml("\"10s\""),
         meaning: "How long one other request to the Kubernetes API may take. From 1s to 5m.",
+    },
+    Key {
+        path: "coordinator.lease",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Toml("\"pullkeeper/pullkeeper-coordinator\""),
+        meaning: "The Lease that decides which of several coordinators works. Two that work at once break no limit; they are in each other's way.",
+    },
+    Key {
+        path: "coordinator.lease_duration",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Duration,
+        default: Fallback::Toml("\"60s\""),
+        meaning: "How long a coordinator that ended without a word is waited for. It is renewed every sixth part of that. From 3s to 10m.",
     },
 ];
 

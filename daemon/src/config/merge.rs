@@ -51,8 +51,11 @@ pub(crate) struct Merged {
     pub(crate) level: Text,
     pub(crate) kubeconfig: Text,
     pub(crate) events: Option<Placed<bool>>,
+    pub(crate) rollouts: Option<Placed<bool>>,
     pub(crate) watch_timeout: Text,
     pub(crate) request_timeout: Text,
+    pub(crate) lease: Text,
+    pub(crate) lease_duration: Text,
 }
 
 /// Lays `layers` over the defaults, lowest first.
@@ -143,6 +146,7 @@ impl Merged {
         put(&mut self.level, file.log.level, origin);
         put(&mut self.kubeconfig, file.kubernetes.kubeconfig, origin);
         put(&mut self.events, file.kubernetes.events, origin);
+        put(&mut self.rollouts, file.kubernetes.rollouts, origin);
         put(
             &mut self.watch_timeout,
             file.kubernetes.watch_timeout,
@@ -151,6 +155,12 @@ impl Merged {
         put(
             &mut self.request_timeout,
             file.kubernetes.request_timeout,
+            origin,
+        );
+        put(&mut self.lease, file.coordinator.lease, origin);
+        put(
+            &mut self.lease_duration,
+            file.coordinator.lease_duration,
             origin,
         );
     }

@@ -75,6 +75,7 @@ fn the_table_has_every_key_that_files_may_have() {
             "delegation" => ("delegation", fields::<table::WrittenDelegation>()),
             "log" => ("log", fields::<file::Log>()),
             "kubernetes" => ("kubernetes", fields::<file::Kubernetes>()),
+            "coordinator" => ("coordinator", fields::<file::Coordinator>()),
             scalar => {
                 paths.push(scalar.to_owned());
                 continue;

@@ -105,8 +105,16 @@ fn sections(merged: &Merged) -> Vec<Section> {
         [
             line("kubeconfig", &merged.kubeconfig),
             line("events", &merged.events),
+            line("rollouts", &merged.rollouts),
             line("watch_timeout", &merged.watch_timeout),
             line("request_timeout", &merged.request_timeout),
+        ],
+    ));
+    sections.push(Section::new(
+        "[coordinator]",
+        [
+            line("lease", &merged.lease),
+            line("lease_duration", &merged.lease_duration),
         ],
     ));
     sections

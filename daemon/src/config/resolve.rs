@@ -6,8 +6,9 @@ use super::{
     error::{ConfigError, Fault, Place, Problem},
     merge::{Merged, Placed},
     settings::{
-        AdminSettings, BrokerSettings, KubernetesSettings, LogSettings, MergePolicy, Origin,
-        Settings, ShapeWord, SourceScope, SourceSettings, TargetSettings, ValidationSettings,
+        AdminSettings, BrokerSettings, CoordinatorSettings, KubernetesSettings, LogSettings,
+        MergePolicy, Origin, Settings, ShapeWord, SourceScope, SourceSettings, TargetSettings,
+        ValidationSettings,
     },
     syntax,
     table::{Source, Target},
@@ -69,6 +70,7 @@ impl Resolver {
         let format = self.required("log.format", &merged.format, syntax::word);
         let level = self.required("log.level", &merged.level, syntax::log_filter);
         let kubernetes = self.kubernetes(merged);
+        let coordinator = self.coordinator(merged);
         Some(Settings {
             node_name,
             state_dir: state_dir?,
@@ -84,6 +86,21 @@ impl Resolver {
                 level: level?,
             },
             kubernetes: kubernetes?,
+            coordinator: coordinator?,
+        })
+    }
+
+    fn coordinator(&mut self, merged: &Merged) -> Option<CoordinatorSettings> {
+        let key = "coordinator.lease";
+        let lease = self.required(key, &merged.lease, syntax::secret_reference);
+        let range = Duration::from_secs(3)..=2 * FIVE_MINUTES;
+        let key = "coordinator.lease_duration";
+        let lease_duration = self.duration(key, &merged.lease_duration, range);
+        let (lease_namespace, lease_name) = lease?;
+        Some(CoordinatorSettings {
+            lease_namespace,
+            lease_name,
+            lease_duration: lease_duration?,
         })
     }
 
@@ -129,6 +146,14 @@ impl Resolver {
             syntax::file_path,
         );
         let events = self.present("kubernetes.events", &merged.events);
+        let key = "kubernetes.rollouts";
+        let rollouts = self.present(key, &merged.rollouts);
+        if let Some(written) = rollouts
+            && written.value
+            && merged.node_name.is_none()
+        {
+            self.bad(key, &written.place, "needs `node_name`".to_owned());
+        }
         let key = "kubernetes.watch_timeout";
         // Much shorter watches would be a load on the API server; kube knows whole seconds only.
         let watch_timeout = self.duration(
@@ -146,6 +171,7 @@ impl Resolver {
         Some(KubernetesSettings {
             kubeconfig,
             events: events?.value,
+            rollouts: rollouts?.value,
             watch_timeout: watch_timeout?,
             request_timeout: request_timeout?,
         })

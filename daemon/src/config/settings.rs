@@ -32,6 +32,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// The Kubernetes API.
     pub kubernetes: KubernetesSettings,
+    /// What only a coordinator asks for.
+    pub coordinator: CoordinatorSettings,
 }
 
 /// A place that credentials come from.
@@ -253,10 +255,23 @@ pub struct KubernetesSettings {
     pub kubeconfig: Option<PathBuf>,
     /// Whether Events about findings are written.
     pub events: bool,
+    /// Whether new versions of Secrets may wait for a permit.
+    pub rollouts: bool,
     /// Length of one watch request, in whole seconds.
     pub watch_timeout: Duration,
     /// Deadline of any other request.
     pub request_timeout: Duration,
+}
+
+/// Which of several coordinators works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoordinatorSettings {
+    /// Where the Lease is.
+    pub lease_namespace: String,
+    /// The Lease's name.
+    pub lease_name: String,
+    /// How long one that ended without a word is waited for.
+    pub lease_duration: Duration,
 }
 
 /// The word for a [`Shape`] in the configuration.

@@ -149,8 +149,14 @@ fn nothing_at_all_is_a_configuration() {
         kubernetes: KubernetesSettings {
             kubeconfig: None,
             events: true,
+            rollouts: false,
             watch_timeout: Duration::from_secs(45),
             request_timeout: Duration::from_secs(10),
+        },
+        coordinator: CoordinatorSettings {
+            lease_namespace: "pullkeeper".to_owned(),
+            lease_name: "pullkeeper-coordinator".to_owned(),
+            lease_duration: Duration::from_secs(60),
         },
     };
     assert_eq!(loaded.settings, wanted);
@@ -246,6 +252,7 @@ fn every_flag_and_every_variable_reaches_its_setting() {
             "kubeconfig = \"/x/kubeconfig\"",
         ),
         ("kubernetes-events", "false", "events = false"),
+        ("kubernetes-rollouts", "false", "rollouts = false"),
         ("watch-timeout", "30s", "watch_timeout = \"30s\""),
         ("request-timeout", "5s", "request_timeout = \"5s\""),
     ];
@@ -408,7 +415,7 @@ mode = 0o600
             "config.toml:3: unknown key `interval`; did you mean `resync_interval`?",
             "config.toml:4: unknown key `level`; did you mean `log.level`?",
             "config.toml:5: unknown key `frobnicate`; known here: `node_name`, `state_dir`, `resync_interval`, \
-             `source`, `target`, `validation`, `admin`, `broker`, `delegation`, `log`, `kubernetes`",
+             `source`, `target`, `validation`, `admin`, `broker`, `delegation`, `log`, `kubernetes`, `coordinator`",
             "config.toml:6: `source` must be an array of tables, written with a header in double brackets, not a string",
             "config.toml:9: unknown key `log.levle`; did you mean `log.level`?",
             "config.toml:11: unknown key `validation.allow-empty`; did you mean `validation.allow_empty`?",

@@ -140,6 +140,7 @@ fn context() -> Context {
     let kubernetes = KubernetesSettings {
         kubeconfig: None,
         events: false,
+        rollouts: false,
         watch_timeout: Duration::from_secs(45),
         request_timeout: Duration::from_secs(10),
     };

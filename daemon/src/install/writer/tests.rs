@@ -71,7 +71,7 @@ async fn nothing_is_taken_away_before_the_gate_has_judged() {
         cancel: CancellationToken::new(),
     };
     let installer = Installer::new(settings(&path), &state);
-    let writer = own(installer, shared, Reporter::new(Events::off(board)));
+    let writer = own(installer, shared, Reporter::new(Events::off()));
     assert!(
         tokio::time::timeout(Duration::from_secs(3600), writer)
             .await

@@ -13,6 +13,7 @@ fn context() -> Context {
     let kubernetes = KubernetesSettings {
         kubeconfig: Some("/nowhere/kubeconfig".into()),
         events: false,
+        rollouts: false,
         watch_timeout: Duration::from_secs(45),
         request_timeout: Duration::from_secs(10),
     };

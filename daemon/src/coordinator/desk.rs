@@ -1,0 +1,224 @@
+//! What monitoring and the probes see of a coordinator.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+
+use crate::admin::Shown;
+use crate::admin::metrics::{Counters, Gauges, add, describe};
+use crate::resource::{Counts, Phase, PullSecretRolloutStatus};
+
+describe! {
+    BUILD = "pullkeeper_build_info", "info", "version", "Version of the running coordinator";
+    LEADER = "pullkeeper_coordinator_leader", "gauge", "",
+        "1 while this coordinator is the one that works";
+    TERMS = "pullkeeper_coordinator_terms_total", "counter", "",
+        "How often this coordinator became the one that works";
+    GENERATION = "pullkeeper_rollout_generation", "gauge", "",
+        "Counts what was rolled out";
+    PHASE = "pullkeeper_rollout_phase", "gauge", "phase",
+        "1 for the phase that the rollout is in, as in its status";
+    NODES = "pullkeeper_rollout_nodes", "gauge", "state",
+        "Nodes by how far they are: updated, updating, failed, waiting; a failed one is also one of the others";
+    SLOTS = "pullkeeper_rollout_reserved", "gauge", "",
+        "Nodes that have a slot";
+    LEDGER_WRITES = "pullkeeper_rollout_ledger_writes_total", "counter", "result",
+        "Writes of the rollout's status: written, conflict (somebody else was faster), failed";
+    PERMITS = "pullkeeper_rollout_permits_total", "counter", "result",
+        "Permits given to nodes: written, conflict (their record had changed), failed";
+    EVENTS_DROPPED = "pullkeeper_events_dropped_total", "counter", "",
+        "Kubernetes Events that could not be delivered";
+}
+
+/// The state that is shown, and what counts.
+#[derive(Debug)]
+pub(super) struct Desk {
+    registry: Mutex<Registry>,
+    standing: Mutex<Standing>,
+    leader: Gauge,
+    terms: Counter,
+    generation: Gauge,
+    phase: Gauges<1>,
+    nodes: Gauges<1>,
+    slots: Gauge,
+    ledger_writes: Counters<1>,
+    permits: Counters<1>,
+    events_dropped: Counter,
+}
+
+/// `/statusz`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Standing {
+    version: &'static str,
+    identity: String,
+    leader: bool,
+    /// What it cannot do at present, and why.
+    troubles: Vec<String>,
+    /// The rollout, without the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<PullSecretRolloutStatus>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Taken,
+    Conflict,
+    Failed,
+}
+
+impl Written {
+    fn label(self) -> [(&'static str, String); 1] {
+        let word = match self {
+            Self::Taken => "written",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+        };
+        [("result", word.to_owned())]
+    }
+}
+
+impl Desk {
+    pub(super) fn new(identity: String) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut registry = Registry::default();
+        registry.register(BUILD.base(), BUILD.help, Info::new([("version", version)]));
+        let standing = Standing {
+            version,
+            identity,
+            ..Standing::default()
+        };
+        Self {
+            leader: add(&mut registry, LEADER, Gauge::default()),
+            terms: add(&mut registry, TERMS, Counter::default()),
+            generation: add(&mut registry, GENERATION, Gauge::default()),
+            phase: add(&mut registry, PHASE, Family::default()),
+            nodes: add(&mut registry, NODES, Family::default()),
+            slots: add(&mut registry, SLOTS, Gauge::default()),
+            ledger_writes: add(&mut registry, LEDGER_WRITES, Family::default()),
+            permits: add(&mut registry, PERMITS, Family::default()),
+            events_dropped: add(&mut registry, EVENTS_DROPPED, Counter::default()),
+            registry: Mutex::new(registry),
+            standing: Mutex::new(standing),
+        }
+    }
+
+    /// Counts Events that could not be delivered.
+    pub(super) fn events_dropped(&self) -> Counter {
+        self.events_dropped.clone()
+    }
+
+    /// Whether it is the one that works.
+    pub(super) fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+        if leads {
+            self.terms.inc();
+        }
+        let mut standing = lock(&self.standing);
+        standing.leader = leads;
+        standing.troubles.clear();
+        if !leads {
+            // What a leader said last is nobody's word any more.
+            standing.rollout = None;
+            self.phase.clear();
+            self.nodes.clear();
+            self.slots.set(0);
+        }
+    }
+
+    /// What it cannot do at present.
+    pub(super) fn troubled(&self, troubles: Vec<String>) {
+        lock(&self.standing).troubles = troubles;
+    }
+
+    /// How the rollout stands; `None` where there is none.
+    pub(super) fn stands(&self, status: Option<&PullSecretRolloutStatus>, slots: usize) {
+        let _consistent = lock(&self.registry);
+        self.phase.clear();
+        self.nodes.clear();
+        self.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
+        if let Some(status) = status {
+            let generation = i64::try_from(status.generation).unwrap_or(i64::MAX);
+            self.generation.set(generation);
+            let phase = [("phase", format!("{:?}", status.phase))];
+            self.phase.get_or_create(&phase).set(1);
+            let Counts {
+                updated,
+                updating,
+                failed,
+                waiting,
+                ..
+            } = status.nodes;
+            for (state, count) in [
+                ("updated", updated),
+                ("updating", updating),
+                ("failed", failed),
+                ("waiting", waiting),
+            ] {
+                let label = [("state", state.to_owned())];
+                self.nodes.get_or_create(&label).set(count.into());
+            }
+        }
+        lock(&self.standing).rollout = status.map(|status| PullSecretRolloutStatus {
+            ledger: None,
+            ..status.clone()
+        });
+    }
+
+    /// A write of the rollout's status.
+    pub(super) fn ledger(&self, written: Written) {
+        self.ledger_writes.get_or_create(&written.label()).inc();
+    }
+
+    /// A permit.
+    pub(super) fn permit(&self, written: Written) {
+        self.permits.get_or_create(&written.label()).inc();
+    }
+}
+
+impl Shown for Desk {
+    fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &lock(&self.registry))?;
+        Ok(text)
+    }
+
+    fn readiness(&self) -> (bool, String) {
+        let standing = lock(&self.standing);
+        let mut report = format!(
+            "[+] {}\n",
+            if standing.leader {
+                "leading"
+            } else {
+                "standing by"
+            }
+        );
+        for trouble in &standing.troubles {
+            report.push_str("[-] ");
+            report.push_str(trouble);
+            report.push('\n');
+        }
+        // Invalid wishes are for whoever wrote them; another coordinator could follow them no better.
+        (standing.troubles.is_empty(), report)
+    }
+
+    fn status(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(&*lock(&self.standing))
+    }
+}
+
+/// Whether somebody has to look at it.
+pub(super) fn is_trouble(phase: Phase) -> bool {
+    matches!(phase, Phase::Halted | Phase::Invalid)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

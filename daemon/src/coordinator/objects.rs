@@ -1,0 +1,359 @@
+//! The objects of the API server, as far as a coordinator is interested.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::core::v1::Node as KubeNode;
+use kube::Resource as _;
+use pullkeeper_core::rollout::{Node, Outcome, Permit, Record, Report, Revision, SecretSource};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::list_watch::{Object, Query};
+use crate::resource::{NodePullSecret, PullSecretRollout, ROLLOUT, ReportedOutcome};
+
+/// Nodes and records read at once.
+const PAGE: u32 = 500;
+
+/// What all objects have.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Metadata {
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) resource_version: String,
+    pub(super) generation: i64,
+    labels: BTreeMap<String, String>,
+    annotations: Annotations,
+    deletion_timestamp: Option<String>,
+}
+
+/// Those annotations that say that a node is to be left alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Annotations {
+    #[serde(rename = "pullkeeper.io/hold")]
+    hold: Option<String>,
+    /// What the Machine Config Operator's daemon does on the node.
+    #[serde(rename = "machineconfiguration.openshift.io/state")]
+    machine_config: Option<String>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NodeObject {
+    pub(super) metadata: Metadata,
+    spec: NodeSpec,
+    status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeSpec {
+    taints: Vec<Taint>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Taint {
+    key: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeStatus {
+    conditions: Vec<NodeCondition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+/// A node's record. What an agent writes is read with care: what makes no sense is as good as not written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RecordObject {
+    pub(super) metadata: Metadata,
+    pub(super) spec: RecordSpec,
+    status: Lenient<RecordStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RecordSpec {
+    #[serde(rename = "nodeUID")]
+    pub(super) node_uid: String,
+    pub(super) sources: Vec<SecretSource>,
+    permit: Option<GivenPermit>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct GivenPermit {
+    #[serde(rename = "nodeUID")]
+    node_uid: String,
+    generation: u64,
+    serial: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RecordStatus {
+    seen: Option<Revision>,
+    report: Option<GivenReport>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct GivenReport {
+    #[serde(flatten)]
+    permit: GivenPermit,
+    outcome: ReportedOutcome,
+    #[serde(default)]
+    message: String,
+}
+
+/// The default, where what is written cannot be read.
+#[derive(Clone, Debug, Default)]
+struct Lenient<T>(T);
+
+impl<'de, T: Default + for<'a> Deserialize<'a>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(Self(T::deserialize(value).unwrap_or_default()))
+    }
+}
+
+/// The rollout, as it is stored, whatever that is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct RolloutObject {
+    #[serde(skip_serializing)]
+    pub(super) metadata: Metadata,
+    pub(super) spec: Value,
+    pub(super) status: Value,
+}
+
+/// An object that is one of many.
+pub(super) trait Listed: Object {
+    fn metadata(&self) -> &Metadata;
+    /// All of the kind.
+    fn all() -> Query;
+}
+
+macro_rules! listed {
+    ($($object:ty: $path:expr, $fields:expr, $page:expr;)+) => {$(
+        impl Object for $object {
+            fn resource_version(&self) -> &str {
+                &self.metadata.resource_version
+            }
+        }
+
+        impl Listed for $object {
+            fn metadata(&self) -> &Metadata {
+                &self.metadata
+            }
+
+            fn all() -> Query {
+                Query { path: $path, fields: $fields, labels: None, page: $page }
+            }
+        }
+    )+};
+}
+
+listed! {
+    NodeObject: format!("/api/v1/{}", KubeNode::URL_PATH_SEGMENT), None, Some(PAGE);
+    RecordObject: NodePullSecret::url_path(&(), None), None, Some(PAGE);
+    RolloutObject: PullSecretRollout::url_path(&(), None), Some(format!("metadata.name={ROLLOUT}")), None;
+}
+
+impl NodeObject {
+    /// Whether it has all of these labels.
+    pub(super) fn has_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels
+            .iter()
+            .all(|(key, value)| self.metadata.labels.get(key) == Some(value))
+    }
+
+    /// The node with its record.
+    pub(super) fn node(&self, record: Option<&RecordObject>, pool_label: Option<&str>) -> Node {
+        let labels = &self.metadata.labels;
+        let control_plane = ["control-plane", "master"]
+            .iter()
+            .any(|role| labels.contains_key(&format!("node-role.kubernetes.io/{role}")));
+        let ready = self
+            .status
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == "Ready" && condition.status == "True");
+        Node {
+            uid: self.metadata.uid.clone(),
+            zone: labels.get("topology.kubernetes.io/zone").cloned(),
+            pool: pool_label.and_then(|label| labels.get(label)).cloned(),
+            control_plane,
+            ready,
+            held: self.is_held(),
+            record: record
+                .filter(|record| record.spec.node_uid == self.metadata.uid)
+                .map(RecordObject::record),
+        }
+    }
+
+    /// Whether somebody has said that it is to be left alone, or somebody else is at work on it.
+    fn is_held(&self) -> bool {
+        let Annotations {
+            hold,
+            machine_config,
+        } = &self.metadata.annotations;
+        let leaving = |taint: &Taint| {
+            matches!(
+                &*taint.key,
+                "ToBeDeletedByClusterAutoscaler" | "karpenter.sh/disrupted"
+            )
+        };
+        hold.as_deref().is_some_and(|hold| hold != "false")
+            || machine_config
+                .as_deref()
+                .is_some_and(|state| state != "Done")
+            || self.metadata.deletion_timestamp.is_some()
+            || self.spec.taints.iter().any(leaving)
+    }
+}
+
+impl RecordObject {
+    fn record(&self) -> Record {
+        let RecordStatus { seen, report } = &self.status.0;
+        Record {
+            permit: self.spec.permit.as_ref().map(GivenPermit::permit),
+            seen: seen.clone(),
+            report: report.as_ref().map(|report| Report {
+                permit: report.permit.permit(),
+                outcome: match report.outcome {
+                    ReportedOutcome::Reached => Outcome::Reached,
+                    ReportedOutcome::Failed => Outcome::Failed(clipped(&report.message)),
+                },
+            }),
+        }
+    }
+}
+
+impl GivenPermit {
+    fn permit(&self) -> Permit {
+        Permit {
+            uid: self.node_uid.clone(),
+            generation: self.generation,
+            serial: self.serial,
+        }
+    }
+}
+
+/// What a stranger writes, in a form and length that can be shown.
+fn clipped(text: &str) -> String {
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    line.take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(value: Value) -> NodeObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn ready(metadata: Value, taints: Value) -> NodeObject {
+        node(json!({
+            "metadata": metadata, "spec": {"taints": taints},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }))
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_ready_is_not() {
+        for conditions in [json!([]), json!([{"type": "Ready", "status": "Unknown"}])] {
+            let node =
+                node(json!({"metadata": {"name": "a"}, "status": {"conditions": conditions}}));
+            assert!(!node.node(None, None).ready);
+        }
+        assert!(ready(json!({}), json!([])).node(None, None).ready);
+    }
+
+    #[test]
+    fn who_is_maintained_by_others_is_held() {
+        let state = "machineconfiguration.openshift.io/state";
+        for (annotations, held) in [
+            (json!({}), false),
+            (json!({"pullkeeper.io/hold": ""}), true),
+            (json!({"pullkeeper.io/hold": "ask Ann"}), true),
+            (json!({"pullkeeper.io/hold": "false"}), false),
+            (json!({state: "Done"}), false),
+            (json!({state: "Working"}), true),
+            (json!({state: "Degraded"}), true),
+        ] {
+            let node = ready(json!({"annotations": annotations}), json!([]));
+            assert_eq!(node.node(None, None).held, held, "{annotations}");
+        }
+        let taint = |key: &str| ready(json!({}), json!([{"key": key, "effect": "NoSchedule"}]));
+        assert!(taint("karpenter.sh/disrupted").node(None, None).held);
+        assert!(!taint("dedicated").node(None, None).held);
+        let leaving = ready(
+            json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}),
+            json!([]),
+        );
+        assert!(leaving.node(None, None).held);
+    }
+
+    #[test]
+    fn labels_say_zone_pool_and_role() {
+        let labels = json!({
+            "topology.kubernetes.io/zone": "z", "pool": "gold", "node-role.kubernetes.io/master": "",
+        });
+        let node = ready(json!({"labels": labels}), json!([]));
+        let seen = node.node(None, Some("pool"));
+        assert_eq!(
+            (seen.zone.as_deref(), seen.pool.as_deref()),
+            (Some("z"), Some("gold"))
+        );
+        assert!(seen.control_plane);
+        assert!(node.has_labels(&BTreeMap::from([("pool".to_owned(), "gold".to_owned())])));
+        assert!(!node.has_labels(&BTreeMap::from([("pool".to_owned(), "tin".to_owned())])));
+    }
+
+    #[test]
+    fn a_record_counts_for_the_node_that_it_is_about_and_nonsense_for_nothing() {
+        let node = ready(json!({"uid": "u"}), json!([]));
+        let record = |uid: &str, status: Value| -> RecordObject {
+            let spec = json!({"nodeUID": uid, "sources": []});
+            serde_json::from_value(json!({"spec": spec, "status": status})).unwrap()
+        };
+        let report = json!({"report": {
+            "nodeUID": "u", "generation": 1, "serial": 2, "outcome": "Failed", "message": "a\nb",
+        }});
+        let seen = node
+            .node(Some(&record("u", report.clone())), None)
+            .record
+            .unwrap();
+        assert_eq!(
+            seen.report.unwrap().outcome,
+            Outcome::Failed("a b".to_owned())
+        );
+        assert_eq!(
+            node.node(Some(&record("former", report)), None).record,
+            None
+        );
+        for nonsense in [
+            json!(null),
+            json!("x"),
+            json!({"report": {"serial": -1}}),
+            json!({"seen": 7}),
+        ] {
+            let seen = node.node(Some(&record("u", nonsense)), None).record;
+            assert_eq!(seen, Some(Record::default()));
+        }
+    }
+}

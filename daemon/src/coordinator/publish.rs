@@ -1,0 +1,439 @@
+//! The rollout's status, as people and tools read it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as KubeTime};
+use k8s_openapi::jiff::Timestamp;
+use pullkeeper_core::rollout::{Fleet, Ledger, Stage, Time, Waiting};
+
+use crate::resource::{Counts, HaltStatus, Phase, PullSecretRolloutStatus};
+
+/// Failed nodes that are named.
+const NAMED: usize = 10;
+
+/// What a coordinator has found out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Situation<'s> {
+    /// The object cannot be followed.
+    Invalid {
+        /// One word.
+        reason: &'static str,
+        /// The field and what is wrong with it.
+        message: &'s str,
+    },
+    /// It was decided about.
+    Decided {
+        ledger: &'s Ledger,
+        fleet: &'s Fleet,
+        waiting: Option<Waiting>,
+    },
+}
+
+/// The status that takes the place of the former one; equal to it where nothing is new. The ledger is the caller's.
+pub(super) fn status(
+    former: &PullSecretRolloutStatus,
+    situation: Situation<'_>,
+    observed_generation: i64,
+    now: Timestamp,
+) -> PullSecretRolloutStatus {
+    let mut next = former.clone();
+    next.observed_generation = observed_generation;
+    let said = match situation {
+        Situation::Invalid { reason, message } => Said {
+            phase: Phase::Invalid,
+            reason,
+            message: format!("{message}; no node starts before that is put right"),
+        },
+        Situation::Decided {
+            ledger,
+            fleet,
+            waiting,
+        } => {
+            next.generation = ledger.generation;
+            next.revision = ledger.revision.clone();
+            next.nodes = counts(ledger, fleet);
+            next.halt = halt(ledger);
+            say(ledger, waiting, next.nodes)
+        }
+    };
+    if said.phase != former.phase || former.since.is_none() {
+        next.since = Some(KubeTime(now));
+    }
+    next.phase = said.phase;
+    let valid = said.phase != Phase::Invalid;
+    let halted = next.halt.is_some();
+    let degraded = halted || next.nodes.failed > 0;
+    let going = matches!(said.phase, Phase::Canary | Phase::Soaking | Phase::Waves);
+    let accepted = if valid { "Accepted" } else { said.reason };
+    let accepted_message = if valid { "" } else { &said.message };
+    let (trouble, trouble_message) = match (&next.halt, next.nodes.failed) {
+        (Some(halt), _) => (halt.reason.clone(), said.message.clone()),
+        (None, 0) => ("AsExpected".to_owned(), String::new()),
+        (None, failed) => ("NodesFailed".to_owned(), format!("{failed} failed")),
+    };
+    let mut conditions = Conditions {
+        former: &former.conditions,
+        next: Vec::new(),
+        observed_generation,
+        now,
+    };
+    conditions.set("Accepted", valid, accepted, accepted_message);
+    conditions.set("Progressing", going, said.reason, &said.message);
+    conditions.set("Degraded", degraded, &trouble, &trouble_message);
+    next.conditions = conditions.next;
+    next.message = said.message;
+    next
+}
+
+struct Said {
+    phase: Phase,
+    reason: &'static str,
+    message: String,
+}
+
+fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
+    let at_work = !ledger.reservations.is_empty();
+    let said = |phase, reason, message: String| Said {
+        phase,
+        reason,
+        message,
+    };
+    let Counts {
+        total,
+        updated,
+        updating,
+        failed,
+        ..
+    } = nodes;
+    let progress = format!("{updated} of {total} nodes have it, {updating} are at work");
+    match waiting {
+        Some(Waiting::Revision) => said(
+            Phase::Unknown,
+            "Revision",
+            "not enough agents have said which versions of the Secrets they see".to_owned(),
+        ),
+        Some(Waiting::Halted) => said(
+            Phase::Halted,
+            "Halted",
+            format!(
+                "{}; see `kubectl get nodepullsecrets`, then change the Secret, or raise spec.resumes to go on",
+                failed_nodes(ledger)
+            ),
+        ),
+        Some(Waiting::Paused) => said(
+            Phase::Paused,
+            "Paused",
+            format!("{progress}; spec.paused is set"),
+        ),
+        Some(Waiting::Window) if !at_work => said(
+            Phase::Waiting,
+            "Window",
+            format!("{progress}; no window is open"),
+        ),
+        Some(Waiting::Nodes) if !at_work => said(
+            Phase::Waiting,
+            "Nodes",
+            format!("{progress}; those left are not ready, held, or maintained by others"),
+        ),
+        // Nobody is left who could have a slot, and nobody has one.
+        None if !at_work && ledger.generation > 0 => {
+            let message = if failed == 0 {
+                format!("{updated} of {total} nodes have it")
+            } else {
+                format!(
+                    "{updated} of {total} nodes have it; {}; raise spec.resumes to try them again",
+                    failed_nodes(ledger)
+                )
+            };
+            said(Phase::Complete, "Complete", message)
+        }
+        _ => match ledger.stage {
+            Stage::Canary => said(
+                Phase::Canary,
+                "Canary",
+                format!("the first nodes are at work: {}", first_nodes(ledger)),
+            ),
+            Stage::Soak { .. } => said(
+                Phase::Soaking,
+                "Soaking",
+                format!("{progress}; harm is given time to show"),
+            ),
+            Stage::Waves => said(Phase::Waves, "Waves", progress),
+        },
+    }
+}
+
+fn counts(ledger: &Ledger, fleet: &Fleet) -> Counts {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let total = number(fleet.nodes.len());
+    let reached = fleet
+        .nodes
+        .values()
+        .filter(|node| ledger.generation > 0 && node.has_reached(ledger.generation));
+    let updated = number(reached.count());
+    let at_work = |(name, node): &(&String, &_)| {
+        let node: &pullkeeper_core::rollout::Node = node;
+        ledger.reservations.contains_key(*name) && !node.has_reached(ledger.generation)
+    };
+    let updating = number(fleet.nodes.iter().filter(at_work).count());
+    let failed = number(ledger.failures.len());
+    Counts {
+        total,
+        updated,
+        updating,
+        failed,
+        waiting: total.saturating_sub(updated.saturating_add(updating)),
+    }
+}
+
+fn halt(ledger: &Ledger) -> Option<HaltStatus> {
+    let halt = ledger.halt.as_ref()?;
+    let nodes = ledger.failures.values().map(|failure| failure.node.clone());
+    Some(HaltStatus {
+        reason: halt.reason.as_str().to_owned(),
+        since: timestamp(halt.since).map(KubeTime),
+        nodes: nodes.take(NAMED).collect(),
+    })
+}
+
+fn first_nodes(ledger: &Ledger) -> String {
+    let names: Vec<_> = ledger.canary.values().map(String::as_str).collect();
+    listing(&names)
+}
+
+/// Who failed, and the words of one of them.
+fn failed_nodes(ledger: &Ledger) -> String {
+    let names: Vec<_> = ledger
+        .failures
+        .values()
+        .map(|failure| failure.node.as_str())
+        .collect();
+    match ledger.failures.values().next() {
+        Some(failure) => format!(
+            "{} failed ({}: {})",
+            listing(&names),
+            failure.node,
+            failure.reason
+        ),
+        None => "nodes failed".to_owned(),
+    }
+}
+
+fn listing(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names if names.len() <= NAMED => names.join(", "),
+        names => format!(
+            "{} and {} more",
+            names[..NAMED].join(", "),
+            names.len() - NAMED
+        ),
+    }
+}
+
+fn timestamp(time: Time) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::try_from(time.0).ok()?).ok()
+}
+
+/// Conditions that keep their time while they say the same.
+struct Conditions<'f> {
+    former: &'f [Condition],
+    next: Vec<Condition>,
+    observed_generation: i64,
+    now: Timestamp,
+}
+
+impl Conditions<'_> {
+    fn set(&mut self, kind: &str, holds: bool, reason: &str, message: &str) {
+        let status = if holds { "True" } else { "False" };
+        let former = self.former.iter().find(|former| former.type_ == kind);
+        let since = former
+            .filter(|former| former.status == status)
+            .map_or(KubeTime(self.now), |former| {
+                former.last_transition_time.clone()
+            });
+        self.next.push(Condition {
+            last_transition_time: since,
+            message: message.to_owned(),
+            observed_generation: Some(self.observed_generation),
+            reason: reason.to_owned(),
+            status: status.to_owned(),
+            type_: kind.to_owned(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use pullkeeper_core::rollout::{
+        Failure, Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
+    };
+
+    use super::*;
+
+    fn node(reached: Option<u64>) -> Node {
+        let uid = "u".to_owned();
+        let report = reached.map(|generation| Report {
+            permit: Permit {
+                uid: uid.clone(),
+                generation,
+                serial: 1,
+            },
+            outcome: Outcome::Reached,
+        });
+        Node {
+            uid,
+            record: Some(Record {
+                report,
+                ..Record::default()
+            }),
+            ..Node::default()
+        }
+    }
+
+    fn fleet() -> Fleet {
+        let nodes = [("a", Some(2)), ("b", Some(1)), ("c", None)];
+        Fleet {
+            nodes: nodes
+                .map(|(name, reached)| (name.to_owned(), node(reached)))
+                .into(),
+            ..Fleet::default()
+        }
+    }
+
+    fn ledger(at_work: &[&str], failed: &[&str]) -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.generation = 2;
+        ledger.stage = Stage::Waves;
+        for name in at_work {
+            let permit = Permit {
+                uid: "u".to_owned(),
+                generation: 2,
+                serial: 9,
+            };
+            let reservation = Reservation {
+                permit,
+                since: Time(0),
+                permitted: None,
+            };
+            ledger.reservations.insert((*name).to_owned(), reservation);
+        }
+        for name in failed {
+            let failure = Failure {
+                node: (*name).to_owned(),
+                reason: "the disk is full".to_owned(),
+                since: Time(0),
+            };
+            ledger.failures.insert(format!("uid-of-{name}"), failure);
+        }
+        ledger
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn published(ledger: &Ledger, waiting: Option<Waiting>) -> PullSecretRolloutStatus {
+        let situation = Situation::Decided {
+            ledger,
+            fleet: &fleet(),
+            waiting,
+        };
+        status(&PullSecretRolloutStatus::default(), situation, 7, at(1))
+    }
+
+    fn conditions(status: &PullSecretRolloutStatus) -> BTreeMap<&str, (&str, &str)> {
+        let all = status.conditions.iter();
+        all.map(|one| {
+            (
+                one.type_.as_str(),
+                (one.status.as_str(), one.reason.as_str()),
+            )
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_phase_says_what_it_waits_for() {
+        let idle = ledger(&[], &[]);
+        let busy = ledger(&["b"], &[]);
+        for (ledger, waiting, phase) in [
+            (&idle, Some(Waiting::Revision), Phase::Unknown),
+            (&idle, Some(Waiting::Paused), Phase::Paused),
+            (&idle, Some(Waiting::Window), Phase::Waiting),
+            (&busy, Some(Waiting::Window), Phase::Waves),
+            (&idle, Some(Waiting::Nodes), Phase::Waiting),
+            (&busy, Some(Waiting::Slots), Phase::Waves),
+            (&busy, None, Phase::Waves),
+            (&idle, None, Phase::Complete),
+        ] {
+            let status = published(ledger, waiting);
+            assert_eq!(status.phase, phase, "{waiting:?}");
+            assert!(!status.message.is_empty());
+            assert_eq!(status.since, Some(KubeTime(at(1))));
+        }
+        let status = published(&busy, None);
+        assert_eq!(status.message, "1 of 3 nodes have it, 1 are at work");
+        assert_eq!(
+            status.nodes,
+            Counts {
+                total: 3,
+                updated: 1,
+                updating: 1,
+                failed: 0,
+                waiting: 1
+            }
+        );
+    }
+
+    #[test]
+    fn a_halt_names_nodes_reason_and_remedy() {
+        let mut halted = ledger(&[], &["b", "c"]);
+        halted.halt = Some(Halt {
+            reason: HaltReason::FailureBudgetSpent,
+            since: Time(60_000),
+        });
+        let status = published(&halted, Some(Waiting::Halted));
+        assert_eq!(status.phase, Phase::Halted);
+        for part in ["b, c failed", "the disk is full", "spec.resumes"] {
+            assert!(status.message.contains(part), "{}", status.message);
+        }
+        let halt = status.halt.clone().unwrap();
+        assert_eq!(
+            (halt.since, halt.nodes),
+            (Some(KubeTime(at(60))), vec!["b".to_owned(), "c".to_owned()])
+        );
+        let conditions = conditions(&status);
+        assert_eq!(conditions["Degraded"], ("True", "FailureBudgetSpent"));
+        assert_eq!(conditions["Progressing"], ("False", "Halted"));
+        assert_eq!(conditions["Accepted"], ("True", "Accepted"));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_keeps_what_was_known_and_names_the_field() {
+        let before = published(&ledger(&["b"], &[]), None);
+        let situation = Situation::Invalid {
+            reason: "InvalidSpec",
+            message: "spec.maxParallel must be at most 100%",
+        };
+        let status = status(&before, situation, 8, at(5));
+        assert_eq!((status.phase, status.nodes), (Phase::Invalid, before.nodes));
+        assert!(status.message.contains("spec.maxParallel"));
+        assert_eq!(conditions(&status)["Accepted"], ("False", "InvalidSpec"));
+        let accepted = &status.conditions[0];
+        assert_eq!(accepted.last_transition_time, KubeTime(at(5)));
+        assert_eq!(accepted.observed_generation, Some(8));
+    }
+
+    #[test]
+    fn what_is_not_new_is_not_said_again() {
+        let ledger = ledger(&["b"], &[]);
+        let before = published(&ledger, None);
+        let situation = Situation::Decided {
+            ledger: &ledger,
+            fleet: &fleet(),
+            waiting: Some(Waiting::Slots),
+        };
+        assert_eq!(status(&before, situation, 7, at(100)), before);
+    }
+}
