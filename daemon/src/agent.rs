@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use self::pipeline::Pipeline;
+use self::pipeline::{Pipeline, Way};
 use crate::admin;
 use crate::broker::{self, Broker};
 use crate::cli::AgentArgs;
@@ -27,6 +27,7 @@ use crate::exit::{Exit, complain};
 use crate::gate::Gate;
 use crate::listener::{ListenError, Listener};
 use crate::outbound::SetupError;
+use crate::rollout::{Hold, Memory};
 use crate::signal::{Event, Signals};
 use crate::status::Board;
 use crate::telemetry::{self, LogControl};
@@ -183,8 +184,13 @@ impl<'a> Agent<'a> {
             broker = helpers.address,
             "agent started"
         );
-        let gate = Gate::new(settings.validation.clone());
-        let mut pipeline = Pipeline::start(settings, gate, &board, &broker);
+        let targets = settings.targets.iter().map(|target| &*target.path);
+        let has_something = Memory::of(&settings.state_dir).has_something(targets);
+        let way = Way {
+            hold: Hold::new(!has_something),
+            gate: Gate::new(settings.validation.clone()),
+        };
+        let mut pipeline = Pipeline::start(settings, way, &board, &broker);
         let mut agent = Self {
             arguments,
             loaded,
@@ -269,14 +275,17 @@ impl<'a> Agent<'a> {
             std::mem::replace(&mut self.helpers, helpers).close().await;
         }
         self.broker.configure(settings.broker.clone(), delegations);
-        let gate = match pipeline.stop().await {
-            Some(mut gate) => {
-                gate.configure(settings.validation.clone());
-                gate
+        let way = match pipeline.stop().await {
+            Some(mut way) => {
+                way.gate.configure(settings.validation.clone());
+                way
             }
-            None => Gate::new(settings.validation.clone()),
+            None => Way {
+                hold: Hold::new(false),
+                gate: Gate::new(settings.validation.clone()),
+            },
         };
-        let pipeline = Pipeline::start(settings, gate, &self.board, &self.broker);
+        let pipeline = Pipeline::start(settings, way, &self.board, &self.broker);
         self.board.configured(None);
         tracing::info!("configuration reloaded");
         self.loaded = loaded;

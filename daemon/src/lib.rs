@@ -21,11 +21,14 @@ pub mod signal;
 pub mod telemetry;
 
 pub mod cluster;
+mod jitter;
 pub mod list_watch;
 pub mod notice;
 pub mod resource;
 pub mod resync;
 pub mod source;
+
+pub mod rollout;
 
 pub mod gate;
 pub mod install;

@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::cluster::{Cluster, ClusterError, Connection, describe};
 use crate::config::KubernetesSettings;
+use crate::jitter;
 use crate::resync::Resync;
 
 /// How much earlier than asked a watch may end without being taken for cut off.
@@ -229,7 +230,7 @@ impl<O: Object, F: FnMut(Told<O>)> Conversation<'_, O, F> {
             .map_err(End::Cluster)?;
         self.connection = Some(connection.clone());
         let mut version = self.list(&connection).await?;
-        let relist = Instant::now() + jitter(RELIST);
+        let relist = Instant::now() + jitter::about(RELIST);
         while Instant::now() < relist {
             self.watch(&connection, &mut version).await?;
         }
@@ -247,7 +248,7 @@ impl<O: Object, F: FnMut(Told<O>)> Conversation<'_, O, F> {
 
     /// Tells changes until the server ends the watch as asked.
     async fn watch(&mut self, connection: &Connection, version: &mut String) -> Result<(), End> {
-        let seconds = jitter(self.terms.watch_timeout).as_secs().max(2);
+        let seconds = jitter::about(self.terms.watch_timeout).as_secs().max(2);
         let params = WatchParams {
             field_selector: self.query.fields.clone(),
             label_selector: self.query.labels.clone(),
@@ -333,7 +334,7 @@ impl<O: Object, F: FnMut(Told<O>)> Conversation<'_, O, F> {
         } else if end.gone() || matches!(end, End::Silent(_)) {
             return Duration::ZERO;
         }
-        backoff(self.failures).max(retry_after(&end))
+        jitter::backoff(BACKOFF, self.failures).max(retry_after(&end))
     }
 }
 
@@ -430,24 +431,6 @@ fn retry_after(end: &End) -> Duration {
         .as_ref()
         .map_or(0, |details| details.retry_after_seconds);
     Duration::from_secs(seconds.into()).min(LONGEST_RETRY_AFTER)
-}
-
-fn backoff(failures: u32) -> Duration {
-    let doubled = BACKOFF.0.saturating_mul(1 << (failures - 1).min(10));
-    let whole = doubled.min(BACKOFF.1);
-    whole / 2 + fraction(whole / 2)
-}
-
-/// Nine to eleven tenths of the duration, so that a fleet which starts together spreads out.
-fn jitter(duration: Duration) -> Duration {
-    duration.mul_f64(0.9) + fraction(duration.mul_f64(0.2))
-}
-
-/// A random part of the duration.
-fn fraction(duration: Duration) -> Duration {
-    // Without entropy there is no jitter, which is no reason to stop.
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    duration.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

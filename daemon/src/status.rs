@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use pullkeeper_core::authfile::Finding;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::admin::metrics::Metrics;
 use crate::config::TargetSettings;
@@ -16,6 +17,7 @@ use crate::gate::{Standing, Wish};
 pub struct Board {
     metrics: Metrics,
     status: Mutex<Status>,
+    changes: watch::Sender<()>,
 }
 
 /// How everything stands. It names sources, registries and files, and never a byte of a credential.
@@ -178,7 +180,13 @@ impl Board {
         Self {
             metrics: Metrics::new(status.version),
             status: Mutex::new(status),
+            changes: watch::Sender::new(()),
         }
+    }
+
+    /// Wakes whoever waits for news about targets.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// The metrics behind the board.
@@ -243,6 +251,8 @@ impl Board {
             })
             .collect();
         self.metrics.targets(&status.targets);
+        drop(status);
+        self.changes.send_replace(());
     }
 
     /// A target was looked at.
@@ -260,6 +270,8 @@ impl Board {
             None => status.targets.push(target),
         }
         self.metrics.targets(&status.targets);
+        drop(status);
+        self.changes.send_replace(());
     }
 
     /// A target was replaced; `propagation` is the time since the sources' newest revision was seen.

@@ -18,15 +18,22 @@ use crate::install::writer::{self, Shared};
 use crate::list_watch::Terms;
 use crate::report::Reporter;
 use crate::resync::Resync;
+use crate::rollout::{self, Hold, Memory, Orders, Passed, Reports, Standing};
 use crate::source::{self, Observation};
 use crate::status::{Board, TargetStatus};
+
+/// What revisions go through on their way to the files, and what it remembers.
+pub(super) struct Way {
+    pub(super) hold: Hold,
+    pub(super) gate: Gate,
+}
 
 /// The running tasks of one configuration.
 pub(super) struct Pipeline {
     cancel: CancellationToken,
     resync: Resync,
     sources: TaskTracker,
-    gate: JoinHandle<Gate>,
+    gate: JoinHandle<Way>,
     tasks: JoinSet<&'static str>,
 }
 
@@ -34,7 +41,7 @@ impl Pipeline {
     /// Starts everything. Nothing here waits for the API server.
     pub(super) fn start(
         settings: &Settings,
-        gate: Gate,
+        way: Way,
         board: &Arc<Board>,
         broker: &Arc<Broker>,
     ) -> Self {
@@ -63,16 +70,40 @@ impl Pipeline {
             _ => Events::off(),
         };
 
+        let orders =
+            if let (true, Some(node_name)) = (settings.kubernetes.rollouts, &settings.node_name) {
+                let (orders, receiver) = watch::channel(Orders::Unknown);
+                let follow = rollout::follow(node_name.clone(), context.terms.clone(), orders);
+                spawn(&mut tasks, &cancel, "orders", follow);
+                receiver
+            } else {
+                watch::channel(Orders::Absent).1
+            };
+        let (passed_sender, passed) = watch::channel(Passed::default());
+        if let (true, Some(node_name)) = (settings.kubernetes.rollouts, &settings.node_name) {
+            let reports = Reports {
+                node_name: node_name.clone(),
+                cluster: cluster.clone(),
+                request_timeout: settings.kubernetes.request_timeout,
+                orders: orders.clone(),
+                passed,
+                board: Arc::clone(board),
+            };
+            spawn(&mut tasks, &cancel, "reports", rollout::keep(reports));
+        }
+
         let (wish_sender, wish) = watch::channel(Arc::default());
         let reporter = Reporter::new(events.clone());
         let listeners = Listeners {
             wishes: wish_sender,
+            passed: passed_sender,
+            memory: Some(Memory::of(&settings.state_dir)),
             reporter,
             board: Arc::clone(board),
             // A broker that nobody can ask needs no copy of the credentials.
             broker: (settings.broker.listen != Listen::Off).then(|| Arc::clone(broker)),
         };
-        let pass = pass(gate, observations, listeners);
+        let pass = pass(way, observations, orders, listeners);
         let end_all = cancel.clone().drop_guard();
         let gate = tokio::spawn(async move {
             // Dropped at the end, whichever way it comes.
@@ -135,8 +166,8 @@ impl Pipeline {
         }
     }
 
-    /// Stops everything, writes under way finished, and gives back the gate with what it knows, unless it broke.
-    pub(super) async fn stop(mut self) -> Option<Gate> {
+    /// Stops everything, writes under way finished, and gives back what the way to the files remembers, unless it broke.
+    pub(super) async fn stop(mut self) -> Option<Way> {
         self.cancel.cancel();
         self.sources.wait().await;
         while self.tasks.join_next().await.is_some() {}
@@ -177,30 +208,79 @@ fn spawn(
 /// Everybody who is told what the sources wish for.
 struct Listeners {
     wishes: watch::Sender<Arc<Wish>>,
+    passed: watch::Sender<Passed>,
+    /// Until something that is paced was taken.
+    memory: Option<Memory>,
     reporter: Reporter,
     board: Arc<Board>,
     broker: Option<Arc<Broker>>,
 }
 
-/// Judges what the sources say, until they have ended.
+/// Judges what the sources say, as far as it may go on, until they have ended.
 async fn pass(
-    mut gate: Gate,
+    mut way: Way,
     mut observations: watch::Receiver<Vec<Observation>>,
+    mut orders: watch::Receiver<Orders>,
     mut listeners: Listeners,
-) -> Gate {
+) -> Way {
+    let mut judged: Option<(Vec<Observation>, Arc<Wish>)> = None;
     loop {
         // Cloned, because sources wait for the borrow.
         let seen = observations.borrow_and_update().clone();
-        let wish = Arc::new(gate.pass(&seen));
+        let ordered = orders.borrow_and_update().clone();
+        let holding = way.hold.pass(&seen, &ordered);
+        let wish = match &judged {
+            // Orders that let nothing else through are nothing to write for.
+            Some((former, wish)) if *former == holding.observations => Arc::clone(wish),
+            _ => {
+                let wish = Arc::new(way.gate.pass(&holding.observations));
+                listeners.tell(&wish);
+                judged = Some((holding.observations, Arc::clone(&wish)));
+                wish
+            }
+        };
+        if matches!(holding.standing, Standing::Taken(_) | Standing::Joined) {
+            listeners.remember().await;
+        }
+        listeners.passed.send_replace(Passed {
+            standing: holding.standing,
+            seen: holding.seen,
+            wish,
+        });
+        tokio::select! {
+            changed = observations.changed() => if changed.is_err() { return way },
+            () = changed(&mut orders) => {}
+        }
+    }
+}
+
+/// Waits for orders. Whoever tells them may have ended, or never begun.
+async fn changed(orders: &mut watch::Receiver<Orders>) {
+    if orders.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+impl Listeners {
+    /// Once for each run.
+    async fn remember(&mut self) {
+        let Some(memory) = self.memory.take() else {
+            return;
+        };
+        let remembered = tokio::task::spawn_blocking(move || memory.remember()).await;
+        if let Ok(Err(error)) = remembered {
+            let error = crate::exit::chain(&error);
+            tracing::warn!(error, "cannot remember that this node follows rollouts");
+        }
+    }
+
+    fn tell(&mut self, wish: &Arc<Wish>) {
         // First of all: the next pull counts.
-        if let Some(broker) = &listeners.broker {
-            broker.learn(&wish);
+        if let Some(broker) = &self.broker {
+            broker.learn(wish);
         }
-        listeners.board.wished(&wish);
-        listeners.reporter.tell_wish(&wish);
-        listeners.wishes.send_replace(wish);
-        if observations.changed().await.is_err() {
-            return gate;
-        }
+        self.board.wished(wish);
+        self.reporter.tell_wish(wish);
+        self.wishes.send_replace(Arc::clone(wish));
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
 
 use super::Failure;
+use crate::jitter::chance;
 
 /// What is kept of one thing, and of the last failure to obtain it.
 #[derive(Debug)]
@@ -185,11 +186,6 @@ impl Failed {
 /// How much of a life is good for handing out, while something else can be obtained.
 pub(super) fn usable(life: Duration) -> Duration {
     life - FLOOR.min(life / 2)
-}
-
-/// A number from 0 to 1. Without randomness all nodes would be the same, which is no reason to fail.
-fn chance() -> f64 {
-    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

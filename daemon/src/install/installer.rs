@@ -112,6 +112,7 @@ impl Installer {
                     self.sweep_due |= error.leftover().is_some();
                 }
                 self.status.state = TargetState::Failed;
+                self.status.generation = wish.generation;
                 self.status.error = Some(failure);
                 Applied {
                     status: self.status.clone(),

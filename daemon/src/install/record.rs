@@ -44,6 +44,11 @@ impl Record {
         }
     }
 
+    /// Whether one was ever kept: the target has been written before.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.path.exists()
+    }
+
     /// The ledger as it was last kept; a new one when there is none, or none that can be used.
     pub fn load(&mut self) -> Result<Ledger, RecordError> {
         if let Some(ledger) = &self.stored {

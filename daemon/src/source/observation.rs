@@ -51,6 +51,13 @@ pub struct Item {
     pub seen: Instant,
 }
 
+impl Item {
+    /// Namespace and name, where it is a Secret.
+    pub(crate) fn secret(&self) -> Option<(&str, &str)> {
+        self.id.strip_prefix("secret:")?.split_once('/')
+    }
+}
+
 impl PartialEq for Item {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id && self.revision == other.revision && self.content == other.content

@@ -1,0 +1,199 @@
+use pullkeeper_core::authfile::Shape;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::super::orders::Given;
+use super::*;
+use crate::source::{Payload, Revision as ItemRevision};
+
+fn item(id: &str, version: Option<u32>) -> Item {
+    Item {
+        id: id.to_owned(),
+        revision: version.map(|version| ItemRevision::Secret {
+            uid: "u".to_owned(),
+            resource_version: version.to_string(),
+        }),
+        content: Ok(Payload {
+            shape: Shape::ConfigJson,
+            bytes: Arc::new(Zeroizing::new(format!("{version:?}").into_bytes())),
+        }),
+        seen: Instant::now(),
+    }
+}
+
+fn observation(source: &str, items: Option<Vec<Item>>) -> Observation {
+    Observation {
+        source: source.into(),
+        namespace: None,
+        items,
+        trouble: None,
+    }
+}
+
+/// The global pull secret in this version.
+fn global(version: u32) -> Observation {
+    observation("global", Some(vec![item("secret:ns/pull", Some(version))]))
+}
+
+fn permit(serial: u64, version: u32) -> NodePermit {
+    let secret = SecretRevision {
+        namespace: "ns".to_owned(),
+        name: "pull".to_owned(),
+        uid: "u".to_owned(),
+        resource_version: version.to_string(),
+    };
+    NodePermit {
+        node_uid: "node".to_owned(),
+        generation: serial,
+        serial,
+        revision: [secret].into_iter().collect(),
+    }
+}
+
+fn orders(permit: Option<NodePermit>) -> Orders {
+    Orders::Given(Arc::new(Given {
+        sources: vec![SecretSource {
+            namespace: "ns".to_owned(),
+            name: Some("pull".to_owned()),
+        }],
+        permit,
+        answered: None,
+    }))
+}
+
+/// A hold on a node that has something already.
+fn hold() -> Hold {
+    Hold::new(false)
+}
+
+#[test]
+fn what_is_new_waits_for_its_permit_and_what_was_stays() {
+    let mut hold = hold();
+    let taken = hold.pass(&[global(1)], &orders(Some(permit(1, 1))));
+    assert_eq!(taken.standing, Standing::Taken(permit(1, 1)));
+    assert_eq!(taken.observations, [global(1)]);
+
+    let waits = hold.pass(&[global(2)], &orders(Some(permit(1, 1))));
+    assert_eq!(waits.standing, Standing::Waiting);
+    assert_eq!(waits.observations, [global(1)]);
+    assert_eq!(
+        waits.seen,
+        Some(permit(2, 2).revision),
+        "and it is told that it is there"
+    );
+
+    let taken = hold.pass(&[global(2)], &orders(Some(permit(2, 2))));
+    assert_eq!(taken.standing, Standing::Taken(permit(2, 2)));
+    assert_eq!(taken.observations, [global(2)]);
+}
+
+#[test]
+fn a_permit_for_another_version_is_none() {
+    let mut hold = hold();
+    for other in [None, Some(permit(3, 3)), Some(permit(1, 1))] {
+        let waits = hold.pass(&[global(2)], &orders(other));
+        assert_eq!(waits.standing, Standing::Waiting);
+        assert_eq!(waits.observations[0].items, None, "nothing was released");
+    }
+}
+
+#[test]
+fn nobody_knows_is_not_everybody_may() {
+    let mut hold = hold();
+    let file = observation("file", Some(vec![item("file:/auth.json", None)]));
+    let unknown = hold.pass(&[global(1), file.clone()], &Orders::Unknown);
+    assert_eq!(unknown.standing, Standing::Unknown);
+    assert_eq!(unknown.observations[0].items, None);
+    assert_eq!(
+        unknown.observations[1], file,
+        "what is not paced never waits"
+    );
+    let free = hold.pass(&[global(1), file.clone()], &Orders::Absent);
+    assert_eq!(free.standing, Standing::Free);
+    assert_eq!(free.observations, [global(1), file]);
+}
+
+#[test]
+fn a_record_without_sources_paces_nothing() {
+    let released = Orders::Given(Arc::default());
+    let free = hold().pass(&[global(4)], &released);
+    assert_eq!(free.standing, Standing::Free);
+    assert_eq!(free.observations, [global(4)]);
+}
+
+#[test]
+fn a_node_that_has_nothing_takes_what_there_is_and_waits_from_then_on() {
+    let mut hold = Hold::new(true);
+    let pending = observation("global", None);
+    // A source that has not answered yet is not the node's first state.
+    hold.pass(&[pending], &orders(None));
+    let joined = hold.pass(&[global(1)], &orders(None));
+    assert_eq!(joined.standing, Standing::Joined);
+    assert_eq!(joined.observations, [global(1)]);
+    let waits = hold.pass(&[global(2)], &orders(None));
+    assert_eq!(waits.standing, Standing::Waiting);
+    assert_eq!(waits.observations, [global(1)]);
+}
+
+#[test]
+fn only_what_the_record_names_waits() {
+    let mut hold = hold();
+    let other = |version| observation("other", Some(vec![item("secret:ns/other", Some(version))]));
+    let held = hold.pass(&[global(1), other(1)], &orders(None));
+    assert_eq!(held.observations[0].items, None);
+    assert_eq!(held.observations[1], other(1));
+    let held = hold.pass(&[global(1), other(2)], &orders(None));
+    assert_eq!(held.observations[1], other(2));
+}
+
+#[test]
+fn what_pods_of_a_namespace_get_is_not_the_nodes() {
+    let mut hold = hold();
+    let mut project = global(1);
+    project.namespace = Some("ns".into());
+    let held = hold.pass(std::slice::from_ref(&project), &orders(None));
+    assert_eq!(held.observations, [project]);
+    assert_eq!(held.seen, Some(Revision::default()));
+}
+
+#[test]
+fn a_secret_that_is_gone_waits_too_until_that_is_permitted() {
+    // Deleted, or not found by a selector any more.
+    for gone in [vec![item("secret:ns/pull", None)], Vec::new()] {
+        let mut hold = hold();
+        let gone = observation("global", Some(gone));
+        hold.pass(&[global(1)], &orders(Some(permit(1, 1))));
+        for permit in [None, Some(permit(1, 1)), Some(permit(2, 2))] {
+            let waits = hold.pass(std::slice::from_ref(&gone), &orders(permit));
+            assert_eq!(waits.standing, Standing::Waiting);
+            assert_eq!(waits.observations, [global(1)]);
+        }
+        let empty = NodePermit {
+            revision: Revision::default(),
+            ..permit(3, 0)
+        };
+        let taken = hold.pass(std::slice::from_ref(&gone), &orders(Some(empty.clone())));
+        assert_eq!(taken.standing, Standing::Taken(empty));
+        assert_eq!(taken.observations, [gone]);
+    }
+}
+
+#[test]
+fn what_other_nodes_read_is_not_this_ones_business() {
+    let mut wide = permit(1, 1);
+    let other = SecretRevision {
+        name: "elsewhere".to_owned(),
+        ..wide.revision.secrets()[0].clone()
+    };
+    wide.revision = [wide.revision.secrets()[0].clone(), other]
+        .into_iter()
+        .collect();
+    let taken = hold().pass(&[global(1)], &orders(Some(wide.clone())));
+    assert_eq!(taken.standing, Standing::Taken(wide));
+}
+
+#[test]
+fn what_is_seen_is_told_only_when_every_source_has_answered() {
+    let pending = observation("other", None);
+    assert_eq!(hold().pass(&[global(1), pending], &orders(None)).seen, None);
+}

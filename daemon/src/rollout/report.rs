@@ -1,0 +1,251 @@
+//! What the agent tells in the status of its node's record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::Resource as _;
+use kube::api::{Patch, PatchParams};
+use kube::core::Request;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::hold::Standing;
+use super::orders::{Given, Orders};
+use crate::cluster::{Cluster, describe};
+use crate::gate::{Standing as ItemStanding, Wish};
+use crate::jitter;
+use crate::resource::{
+    AgentReport, AgentStatus, NodePermit, NodePhase, NodePullSecret, NodePullSecretStatus,
+    ReportedOutcome,
+};
+use crate::status::{Board, TargetState, TargetStatus};
+
+/// What is new to all nodes at once is told within this time.
+const SPREAD: Duration = Duration::from_secs(1);
+/// Wait after the first write that failed, and longest wait.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// The API server's limit for a message.
+const LONGEST: usize = 1024;
+
+/// What went through the gate last, and why.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) standing: Standing,
+    pub(crate) seen: Option<pullkeeper_core::rollout::Revision>,
+    pub(crate) wish: Arc<Wish>,
+}
+
+/// Everything that a report is made of.
+pub(crate) struct Reports {
+    pub(crate) node_name: String,
+    pub(crate) cluster: Cluster,
+    pub(crate) request_timeout: Duration,
+    pub(crate) orders: watch::Receiver<Orders>,
+    pub(crate) passed: watch::Receiver<Passed>,
+    pub(crate) board: Arc<Board>,
+}
+
+/// Keeps the record's status true, until cancelled.
+pub(crate) async fn keep(mut reports: Reports) {
+    let mut targets = reports.board.subscribe();
+    let mut told = NodePullSecretStatus::default();
+    let mut failures = 0;
+    loop {
+        let orders = reports.orders.borrow_and_update().clone();
+        let passed = reports.passed.borrow_and_update().clone();
+        targets.borrow_and_update();
+        let mut again = None;
+        if let Orders::Given(given) = &orders
+            && let Some(next) = compose(&told, given, &passed, &reports.board.status().targets)
+            && next != told
+        {
+            if next.report == told.report {
+                sleep(jitter::part(SPREAD)).await;
+            }
+            match reports.write(&next).await {
+                Ok(()) => {
+                    told = next;
+                    failures = 0;
+                }
+                Err(error) => {
+                    if failures == 0 {
+                        tracing::warn!(
+                            error,
+                            "cannot report to this node's NodePullSecret; trying on"
+                        );
+                    }
+                    failures += 1;
+                    again = Some(jitter::backoff(BACKOFF, failures));
+                }
+            }
+        }
+        if orders == Orders::Absent {
+            // A record that is made anew knows nothing.
+            told = NodePullSecretStatus::default();
+        }
+        tokio::select! {
+            changed = reports.orders.changed() => if changed.is_err() { return },
+            changed = reports.passed.changed() => if changed.is_err() { return },
+            changed = targets.changed() => if changed.is_err() { return },
+            () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+        }
+    }
+}
+
+/// What there is to tell; `None` while nobody knows.
+fn compose(
+    told: &NodePullSecretStatus,
+    given: &Given,
+    passed: &Passed,
+    targets: &[TargetStatus],
+) -> Option<NodePullSecretStatus> {
+    let seen = passed.seen.clone()?;
+    let answered = given.answered.as_ref().or(told.report.as_ref());
+    let state = state(&passed.wish, targets);
+    let mut report = answered.cloned();
+    let (phase, reason, message) = match (&passed.standing, &state) {
+        (Standing::Unknown, _) => return None,
+        (Standing::Waiting, _) => (
+            NodePhase::Waiting,
+            "NoPermit",
+            "there is a new version, which waits for a permit".to_owned(),
+        ),
+        (Standing::Taken(permit), state) => {
+            if answered.is_none_or(|answer| answer.serial < permit.serial)
+                && let Some(answer) = answer(permit, state)
+            {
+                report = Some(answer);
+            }
+            words(state, "UpToDate")
+        }
+        (Standing::Joined, state) => words(state, "Joined"),
+        (Standing::Free, state) => words(state, "UpToDate"),
+    };
+    let mut next = NodePullSecretStatus {
+        phase,
+        reason: reason.to_owned(),
+        message,
+        since: told.since.clone(),
+        seen: Some(seen),
+        report,
+        agent: AgentStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+    };
+    if next.phase != told.phase || next.reason != told.reason {
+        next.since = Some(Time(Timestamp::now()));
+    }
+    Some(next)
+}
+
+/// How the node's files stand to what was let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Not everybody has looked.
+    Pending,
+    /// They have it.
+    Held,
+    /// They do not.
+    Failed(&'static str, String),
+}
+
+fn state(wish: &Wish, targets: &[TargetStatus]) -> State {
+    let bad = wish
+        .items_for(None)
+        .find(|item| matches!(item.standing, ItemStanding::Bad | ItemStanding::LastGood));
+    if let Some(item) = bad {
+        let finding = item.findings.first().map(ToString::to_string);
+        let finding = finding.unwrap_or_else(|| "it cannot be used".to_owned());
+        return State::Failed("BadSecret", clipped(format!("{}: {finding}", item.source)));
+    }
+    if wish.withheld {
+        let finding = wish.findings.first().map(ToString::to_string);
+        let finding = finding.unwrap_or_else(|| "writing is withheld".to_owned());
+        return State::Failed("Withheld", clipped(finding));
+    }
+    for target in targets {
+        let failed = |reason, message: &str| {
+            let message = format!("{}: {message}", target.path);
+            State::Failed(reason, clipped(message))
+        };
+        if target.generation < wish.generation {
+            return State::Pending;
+        }
+        match (target.state, &target.error) {
+            (TargetState::Failed, Some(error)) => return failed("WriteFailed", &error.message),
+            (TargetState::Failed, None) => return failed("WriteFailed", "cannot be written"),
+            (TargetState::Pending | TargetState::Withheld, _) => return State::Pending,
+            (TargetState::InSync | TargetState::Observed, _) => {}
+        }
+    }
+    State::Held
+}
+
+fn words(state: &State, held: &'static str) -> (NodePhase, &'static str, String) {
+    match state {
+        State::Pending => (
+            NodePhase::Updating,
+            "Writing",
+            "the node's files are being written".to_owned(),
+        ),
+        State::Held => (
+            NodePhase::Current,
+            held,
+            "the node has what there is".to_owned(),
+        ),
+        State::Failed(reason, message) => (NodePhase::Failed, reason, message.clone()),
+    }
+}
+
+fn answer(permit: &NodePermit, state: &State) -> Option<AgentReport> {
+    let (outcome, message) = match state {
+        State::Pending => return None,
+        State::Held => (ReportedOutcome::Reached, String::new()),
+        State::Failed(_, message) => (ReportedOutcome::Failed, message.clone()),
+    };
+    Some(AgentReport {
+        node_uid: permit.node_uid.clone(),
+        generation: permit.generation,
+        serial: permit.serial,
+        outcome,
+        message,
+    })
+}
+
+fn clipped(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LONGEST));
+    text
+}
+
+impl Reports {
+    async fn write(&self, status: &NodePullSecretStatus) -> Result<(), String> {
+        let connection = self.cluster.connection().await;
+        let connection = connection.map_err(|error| crate::exit::chain(&error))?;
+        let patch: Value = json!({"status": status});
+        let params = PatchParams {
+            field_manager: Some("pullkeeper-agent".to_owned()),
+            ..PatchParams::default()
+        };
+        let request = Request::new(NodePullSecret::url_path(&(), None))
+            .patch_subresource("status", &self.node_name, &params, &Patch::Merge(patch))
+            .map_err(|error| error.to_string())?;
+        let written = connection.client.request::<IgnoredAny>(request);
+        match timeout(self.request_timeout, written).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                if !matches!(error, kube::Error::Api(_)) {
+                    self.cluster.renew(&connection).await;
+                }
+                Err(describe(&error))
+            }
+            Err(_) => Err("the API server does not answer in time".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+use super::*;
+use crate::status::TargetFailure;
+
+fn permit(serial: u64) -> NodePermit {
+    NodePermit {
+        node_uid: "u".to_owned(),
+        generation: 3,
+        serial,
+        revision: Default::default(),
+    }
+}
+
+fn passed(standing: Standing) -> Passed {
+    Passed {
+        standing,
+        seen: Some(Default::default()),
+        wish: Arc::new(Wish {
+            generation: 5,
+            ..Wish::default()
+        }),
+    }
+}
+
+fn target(state: TargetState, generation: u64) -> TargetStatus {
+    TargetStatus {
+        kind: "kubelet",
+        path: "/x/config.json".to_owned(),
+        state,
+        generation,
+        entries: 1,
+        last_write: None,
+        error: (state == TargetState::Failed).then(|| TargetFailure {
+            kind: "write",
+            message: "no space left".to_owned(),
+        }),
+        findings: Vec::new(),
+    }
+}
+
+fn tell(passed: &Passed, target: TargetStatus) -> Option<NodePullSecretStatus> {
+    let nothing = NodePullSecretStatus::default();
+    compose(&nothing, &Given::default(), passed, &[target])
+}
+
+#[test]
+fn a_permit_is_answered_when_every_target_has_been_looked_at_for_it() {
+    let taken = passed(Standing::Taken(permit(7)));
+    let early = tell(&taken, target(TargetState::InSync, 4)).unwrap();
+    assert_eq!((early.phase, early.report), (NodePhase::Updating, None));
+    let pending = tell(&taken, target(TargetState::Pending, 5)).unwrap();
+    assert_eq!(pending.report, None);
+
+    let done = tell(&taken, target(TargetState::InSync, 5)).unwrap();
+    assert_eq!(done.phase, NodePhase::Current);
+    let report = done.report.unwrap();
+    assert_eq!(
+        (report.serial, report.outcome),
+        (7, ReportedOutcome::Reached)
+    );
+    // What is somebody else's to write is served by other means.
+    let observed = tell(&taken, target(TargetState::Observed, 5)).unwrap();
+    assert_eq!(observed.report.unwrap().outcome, ReportedOutcome::Reached);
+}
+
+#[test]
+fn a_failure_says_why_and_stays_the_answer() {
+    let taken = passed(Standing::Taken(permit(7)));
+    let failed = tell(&taken, target(TargetState::Failed, 5)).unwrap();
+    assert_eq!(
+        (failed.phase, &*failed.reason),
+        (NodePhase::Failed, "WriteFailed")
+    );
+    let report = failed.report.clone().unwrap();
+    assert_eq!(report.outcome, ReportedOutcome::Failed);
+    assert!(
+        report.message.contains("/x/config.json: no space left"),
+        "{}",
+        report.message
+    );
+    // It heals by itself; what was answered was answered.
+    let healed = compose(
+        &failed,
+        &Given::default(),
+        &taken,
+        &[target(TargetState::InSync, 5)],
+    );
+    let healed = healed.unwrap();
+    assert_eq!(healed.phase, NodePhase::Current);
+    assert_eq!(healed.report, Some(report));
+}
+
+#[test]
+fn what_the_record_says_was_answered_is_not_answered_again() {
+    let given = Given {
+        answered: answer(&permit(7), &State::Failed("BadSecret", "x".to_owned())),
+        ..Given::default()
+    };
+    let targets = [target(TargetState::InSync, 5)];
+    let nothing = NodePullSecretStatus::default();
+    let told = |serial| {
+        let passed = passed(Standing::Taken(permit(serial)));
+        compose(&nothing, &given, &passed, &targets)
+            .unwrap()
+            .report
+            .unwrap()
+    };
+    assert_eq!(told(7).outcome, ReportedOutcome::Failed);
+    assert_eq!(
+        (told(8).serial, told(8).outcome),
+        (8, ReportedOutcome::Reached)
+    );
+}
+
+#[test]
+fn waiting_is_no_failure_and_nothing_is_said_before_anything_is_known() {
+    let waiting = tell(&passed(Standing::Waiting), target(TargetState::InSync, 5)).unwrap();
+    assert_eq!(
+        (waiting.phase, &*waiting.reason),
+        (NodePhase::Waiting, "NoPermit")
+    );
+    assert!(waiting.report.is_none() && waiting.since.is_some());
+    let target = || target(TargetState::InSync, 5);
+    assert_eq!(tell(&passed(Standing::Unknown), target()), None);
+    let unseen = Passed {
+        seen: None,
+        ..passed(Standing::Taken(permit(1)))
+    };
+    assert_eq!(tell(&unseen, target()), None);
+}
+
+#[test]
+fn the_same_is_not_told_again() {
+    let passed = passed(Standing::Waiting);
+    let told = tell(&passed, target(TargetState::InSync, 5)).unwrap();
+    let again = compose(
+        &told,
+        &Given::default(),
+        &passed,
+        &[target(TargetState::InSync, 5)],
+    );
+    assert_eq!(again, Some(told));
+}
