@@ -48,8 +48,8 @@ pub struct NodePullSecretSpec {
     #[serde(rename = "nodeUID")]
     #[schemars(length(min = 1, max = 128))]
     pub node_uid: String,
-    /// Secrets whose new versions wait for a permit.
-    #[schemars(schema_with = "schema::sources")]
+    /// Secrets whose new versions wait for a permit; none once there is no rollout any more.
+    #[schemars(schema_with = "schema::paced")]
     pub sources: Vec<SecretSource>,
     /// Leave to take versions of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

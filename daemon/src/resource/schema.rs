@@ -46,11 +46,17 @@ pub(super) fn revision(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Which Secrets.
-pub(super) fn sources(_: &mut SchemaGenerator) -> Schema {
+/// Which Secrets, one at least.
+pub(super) fn sources(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = paced(generator);
+    schema.insert("minItems".to_owned(), 1.into());
+    schema
+}
+
+/// Which Secrets, if any.
+pub(super) fn paced(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
-        "minItems": 1,
         "maxItems": 32,
         "items": {
             "type": "object",
