@@ -13,6 +13,7 @@ mod kubectl;
 mod kwok;
 pub(crate) mod nodes;
 mod scheduler;
+mod workload;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +44,8 @@ pub struct Cluster {
     scheduler: OnceCell<(Part, Port)>,
     kwok: OnceCell<(Part, Port)>,
     issuer_published: OnceCell<()>,
+    /// Set when [`crate::deploy::install`] is through.
+    pub(crate) installed: OnceCell<()>,
     /// kube-controller-manager.
     pub controllers: Part,
     /// kube-apiserver.
@@ -96,6 +99,7 @@ impl Cluster {
             scheduler: OnceCell::new(),
             kwok: OnceCell::new(),
             issuer_published: OnceCell::new(),
+            installed: OnceCell::new(),
             controllers,
             apiserver,
             etcd,
@@ -256,11 +260,8 @@ impl Cluster {
     /// # Errors
     /// When there is no such account.
     pub async fn token(&self, namespace: &str, account: &str, audience: &str) -> Result<String> {
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let request = json!({ "spec": { "audiences": [audience], "expirationSeconds": 3600 } });
-        let answer = self.api(&self.admin)?.create(&path, &request).await?;
-        let token = answer["status"]["token"].as_str();
-        Ok(token.context("no token in the answer")?.to_owned())
+        let request = json!({ "audiences": [audience], "expirationSeconds": 3600 });
+        self.request_token(namespace, account, &request).await
     }
 
     /// Writes a self-contained kubeconfig and returns its path, good as long as the cluster lives.

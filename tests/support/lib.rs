@@ -30,6 +30,7 @@ pub mod budget;
 mod built;
 pub mod clients;
 pub mod cluster;
+pub mod deploy;
 pub mod eventually;
 pub mod evidence;
 pub mod fixture;

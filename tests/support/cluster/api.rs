@@ -10,6 +10,8 @@ use super::identity::Identity;
 use crate::http::{Answer, Endpoint, Method};
 use crate::patience;
 
+const JSON: &str = "application/json";
+
 /// The API server (or a proxy before it) as one user sees it.
 #[derive(Clone)]
 pub struct Api {
@@ -35,7 +37,25 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer> {
-        self.endpoint.send(self.build(method, path, body)?).await
+        let content = if method == Method::PATCH {
+            "application/merge-patch+json"
+        } else {
+            JSON
+        };
+        let request = self.build(method, path, content, body)?;
+        self.endpoint.send(request).await
+    }
+
+    /// Server-side apply as this field manager, not by force. The status is not judged.
+    ///
+    /// # Errors
+    /// When there is no complete answer.
+    pub async fn apply(&self, path: &str, object: &Value, manager: &str) -> Result<Answer> {
+        let path = format!("{path}?fieldManager={manager}");
+        // JSON is YAML.
+        let content = "application/apply-patch+yaml";
+        let request = self.build(Method::PATCH, &path, content, Some(object))?;
+        self.endpoint.send(request).await
     }
 
     /// GET of one object or list.
@@ -83,7 +103,7 @@ impl Api {
     pub async fn watch(&self, path: &str) -> Result<Watch> {
         let response = self
             .endpoint
-            .open(self.build(Method::GET, path, None)?)
+            .open(self.build(Method::GET, path, JSON, None)?)
             .await?;
         let status = response.status();
         let body = response.into_body();
@@ -101,13 +121,9 @@ impl Api {
         &self,
         method: Method,
         path: &str,
+        content: &str,
         body: Option<&Value>,
     ) -> Result<Request<Full<Bytes>>> {
-        let content = if method == Method::PATCH {
-            "application/merge-patch+json"
-        } else {
-            "application/json"
-        };
         let mut request = Request::builder()
             .method(method)
             .uri(path)

@@ -1,0 +1,160 @@
+//! What `deploy/` has, on a control plane: definitions, rights and policies as an administrator installs them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::cluster::{Api, Cluster};
+use crate::eventually;
+use crate::http::{Answer, Method, StatusCode};
+
+/// The namespace of what Pullkeeper runs in the cluster.
+pub const NAMESPACE: &str = "pullkeeper";
+/// The service account of the agents.
+pub const AGENT: &str = "pullkeeper-agent";
+/// The service account of the coordinator.
+pub const COORDINATOR: &str = "pullkeeper-coordinator";
+/// The namespace of the pull secret that the agents may read: the one named `pull-secret`.
+pub const SECRET_NAMESPACE: &str = "openshift-config";
+
+/// The path of the rollouts.
+pub const ROLLOUTS: &str = "/apis/pullkeeper.io/v1alpha1/pullsecretrollouts";
+/// The path of the records of nodes.
+pub const RECORDS: &str = "/apis/pullkeeper.io/v1alpha1/nodepullsecrets";
+
+/// Applies all of `deploy/`, and [`SECRET_NAMESPACE`] before it. On return the definitions are served, the rights hold
+/// and the policies are enforced. Only the first call for a cluster does anything.
+///
+/// # Errors
+/// When something is refused, or not in force in time.
+pub async fn install(cluster: &Cluster) -> Result<()> {
+    let install = async || {
+        let admin = cluster.api(cluster.admin())?;
+        let kubectl = cluster.kubectl()?;
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SECRET_NAMESPACE },
+        });
+        kubectl.apply(&namespace.to_string()).await?;
+        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+        let deploy = deploy.to_str().context("the repository's path")?;
+        kubectl
+            .run(&["apply", "--server-side", "--recursive", "-f", deploy])
+            .await?;
+        established(&admin).await?;
+        enforced(cluster, &admin).await
+    };
+    cluster.installed.get_or_try_init(install).await?;
+    Ok(())
+}
+
+/// Whether an answer is a policy's refusal.
+///
+/// # Errors
+/// When it is anything else.
+pub fn refused_by(policy: &str, answer: &Answer) -> Result<()> {
+    let text = answer.text();
+    ensure!(
+        answer.status == StatusCode::UNPROCESSABLE_ENTITY
+            && text.contains(&format!("ValidatingAdmissionPolicy '{policy}'")),
+        "not refused by {policy}: {} {text}",
+        answer.status
+    );
+    Ok(())
+}
+
+async fn established(admin: &Api) -> Result<()> {
+    for path in [ROLLOUTS, RECORDS] {
+        let served = async || admin.get(path).await;
+        eventually("a definition is established", served).await?;
+    }
+    Ok(())
+}
+
+/// Policies come into force some time after they are stored, so each is asked something that it must refuse. Nothing but
+/// a node and its record, which are removed at the end, is written for that.
+async fn enforced(cluster: &Cluster, admin: &Api) -> Result<()> {
+    let node = cluster.node_object("policy-probe").await?;
+    let name = node["metadata"]["name"].as_str().context("no name")?;
+    let (record, node) = (format!("{RECORDS}/{name}"), format!("/api/v1/nodes/{name}"));
+    admin.create(RECORDS, &ownerless(name)).await?;
+
+    // Tokens that are bound to nothing. The rights arrive on their own time too, and until then RBAC refuses.
+    let agent = cluster.api(&cluster.service_account(NAMESPACE, AGENT).await?)?;
+    let coordinator = cluster.service_account(NAMESPACE, COORDINATOR).await?;
+    let coordinator = cluster.api(&coordinator)?;
+    let status = json!({ "status": { "reason": "Probe" } });
+    let label = json!({ "metadata": { "labels": { "probe": "yes" } } });
+    let eviction = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": { "name": "policy-probe", "namespace": NAMESPACE },
+    });
+    let evictions = format!("/api/v1/namespaces/{NAMESPACE}/pods/policy-probe/eviction");
+    for (policy, api, method, path, body) in [
+        (
+            "pullkeeper-agent",
+            &agent,
+            Method::PATCH,
+            &format!("{record}/status"),
+            &status,
+        ),
+        (
+            "pullkeeper-coordinator-records",
+            &coordinator,
+            Method::PATCH,
+            &record,
+            &label,
+        ),
+        (
+            "pullkeeper-coordinator-nodes",
+            &coordinator,
+            Method::PATCH,
+            &node,
+            &label,
+        ),
+        (
+            "pullkeeper-coordinator-evictions",
+            &coordinator,
+            Method::POST,
+            &evictions,
+            &eviction,
+        ),
+    ] {
+        let path = format!("{path}?dryRun=All");
+        eventually("a policy is enforced", async || {
+            refused_by(
+                policy,
+                &api.request(method.clone(), &path, Some(body)).await?,
+            )
+        })
+        .await?;
+    }
+    for (api, path) in [
+        (
+            &agent,
+            format!("/api/v1/namespaces/{SECRET_NAMESPACE}/secrets/pull-secret"),
+        ),
+        (
+            &coordinator,
+            format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{COORDINATOR}"),
+        ),
+    ] {
+        eventually("the rights in a namespace hold", async || {
+            let answer = api.request(Method::GET, &path, None).await?;
+            ensure!(answer.status != StatusCode::FORBIDDEN, "{}", answer.text());
+            Ok(())
+        })
+        .await?;
+    }
+    admin.delete(&record).await?;
+    admin.delete(&node).await?;
+    Ok(())
+}
+
+fn ownerless(name: &str) -> Value {
+    json!({
+        "apiVersion": "pullkeeper.io/v1alpha1", "kind": "NodePullSecret",
+        "metadata": { "name": name },
+        "spec": { "nodeUID": "none", "sources": [{ "namespace": SECRET_NAMESPACE }] },
+    })
+}
