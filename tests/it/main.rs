@@ -14,6 +14,7 @@ mod agent_metrics;
 mod agent_outages;
 mod cluster_harness;
 mod commands;
+mod compromise;
 mod delegated_sso;
 mod delegation_hostile;
 mod delegation_outages;
