@@ -35,7 +35,7 @@ use crate::admin;
 use crate::agent::{block_on, refuse_to_start};
 use crate::cli::CoordinatorArgs;
 use crate::cluster::Cluster;
-use crate::config::{self, Settings};
+use crate::config::{self, Listen, Settings};
 use crate::event::{Events, Subject};
 use crate::exit::{Exit, complain};
 use crate::list_watch::Terms;
@@ -83,6 +83,9 @@ async fn start(arguments: &CoordinatorArgs) -> Exit {
             return Exit::Unavailable;
         }
     };
+    let address = listener
+        .as_ref()
+        .map_or_else(|| Listen::Off.to_string(), Listener::address);
     let identity = identity();
     let desk = Arc::new(Desk::new(identity.clone()));
     let cancel = CancellationToken::new();
@@ -91,6 +94,7 @@ async fn start(arguments: &CoordinatorArgs) -> Exit {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         identity,
+        admin = address,
         "coordinator started"
     );
     let mut work = tokio::spawn(work(settings, identity, desk, cancel.clone()));

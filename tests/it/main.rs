@@ -28,3 +28,4 @@ mod leaks;
 mod node_harness;
 mod reader_models;
 mod registry_harness;
+mod rollouts;

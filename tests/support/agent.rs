@@ -1,4 +1,4 @@
-//! The agent under test, as a process of its own.
+//! The agent under test, as a process of its own; the coordinator too.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,10 +29,11 @@ pub struct Site {
     scratch: Scratch,
     config: PathBuf,
     program: Option<PathBuf>,
+    command: &'static str,
     env: Vec<(String, String)>,
 }
 
-/// A running agent.
+/// A running agent, or what else the site runs.
 pub struct Agent {
     process: Process,
     endpoint: Endpoint,
@@ -50,6 +51,7 @@ impl Site {
             scratch,
             config,
             program: None,
+            command: "agent",
             env: Vec::new(),
         })
     }
@@ -58,6 +60,13 @@ impl Site {
     #[must_use]
     pub fn running(mut self, program: PathBuf) -> Self {
         self.program = Some(program);
+        self
+    }
+
+    /// Runs a coordinator.
+    #[must_use]
+    pub fn coordinating(mut self) -> Self {
+        self.command = "coordinator";
         self
     }
 
@@ -105,7 +114,7 @@ impl Site {
         &self.config
     }
 
-    /// The program with `agent --config …`, for further arguments.
+    /// The program with `agent --config …` (or another command), for further arguments.
     ///
     /// # Errors
     /// When the program is not built.
@@ -118,7 +127,7 @@ impl Site {
             .env
             .iter()
             .fold(program, |program, (name, value)| program.env(name, value));
-        Ok(program.args(["agent", "--config"]).arg(&self.config))
+        Ok(program.args([self.command, "--config"]).arg(&self.config))
     }
 
     /// Waits until the site's `auth.json` holds exactly these entries.
@@ -166,7 +175,8 @@ impl Site {
                 process.tail()
             );
             let log = process.stderr();
-            let started = records(&log).find(|record| record["message"] == "agent started");
+            let message = format!("{} started", self.command);
+            let started = records(&log).find(|record| record["message"] == *message);
             let started = started.context("no start in the log yet")?;
             let url = started["admin"]
                 .as_str()

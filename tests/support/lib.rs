@@ -34,6 +34,7 @@ pub mod deploy;
 pub mod eventually;
 pub mod evidence;
 pub mod fixture;
+pub mod fleet;
 pub mod forward;
 pub mod http;
 pub mod issuer;

@@ -1,0 +1,253 @@
+//! Agents on many fake nodes, each a process of its own that shows the token of a pod on its node, and coordinators that pace
+//! them: everything as `deploy/` has it, on a control plane of its own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, Site};
+use crate::cluster::{Api, Cluster, FakeNode, FakeNodes, Watch};
+use crate::deploy::{self, AGENT, COORDINATOR, NAMESPACE, RECORDS, ROLLOUTS, SECRET_NAMESPACE};
+use crate::eventually;
+use crate::fixture::{Credential, config_json};
+
+/// The registry that the pull secret is for.
+pub const REGISTRY: &str = "registry.example";
+/// Agents that are started at the same time.
+const STARTING: usize = 8;
+
+/// A fleet of nodes with their agents.
+pub struct Fleet {
+    /// The control plane.
+    pub cluster: Cluster,
+    /// The fake nodes.
+    pub nodes: FakeNodes,
+    /// The administrator.
+    pub admin: Api,
+    members: BTreeMap<String, Member>,
+}
+
+struct Member {
+    site: Site,
+    agent: Agent,
+}
+
+impl Fleet {
+    /// Starts a control plane, installs `deploy/`, makes the pull secret and the nodes, and starts an agent for each.
+    ///
+    /// # Errors
+    /// When any of that fails.
+    pub async fn start(nodes: Vec<FakeNode>, first: &Credential) -> Result<Self> {
+        let cluster = Cluster::start().await?;
+        deploy::install(&cluster).await?;
+        let admin = cluster.api(cluster.admin())?;
+        let nodes = cluster.fake_nodes(nodes).await?;
+        let mut fleet = Self {
+            cluster,
+            nodes,
+            admin,
+            members: BTreeMap::new(),
+        };
+        fleet.change(&good(first)).await?;
+        let names = fleet.nodes.names().to_vec();
+        fleet.join(names).await?;
+        Ok(fleet)
+    }
+
+    /// Further nodes.
+    ///
+    /// # Errors
+    /// When they or their agents cannot be started.
+    pub async fn grow(&mut self, nodes: Vec<FakeNode>) -> Result<()> {
+        let more = self.cluster.fake_nodes(nodes).await?;
+        self.join(more.names().to_vec()).await
+    }
+
+    async fn join(&mut self, names: Vec<String>) -> Result<()> {
+        let members = stream::iter(names)
+            .map(|name| self.member(name))
+            .buffer_unordered(STARTING);
+        let members: Vec<_> = members.try_collect().await?;
+        self.members.extend(members);
+        Ok(())
+    }
+
+    async fn member(&self, name: String) -> Result<(String, Member)> {
+        let kubeconfig = self.kubeconfig(AGENT, &name).await?;
+        let site = Site::new(&name)?;
+        let target = site.join("auth.json");
+        site.configure(
+            &format!("node_name = \"{name}\""),
+            &format!(
+                "[[source]]\nname = \"global\"\nsecret = \"{SECRET_NAMESPACE}/pull-secret\"\n\
+                 [[target]]\nkind = \"containers\"\npath = {target:?}\n\
+                 [kubernetes]\nkubeconfig = {kubeconfig:?}\nrollouts = true\n"
+            ),
+        )?;
+        let agent = site.start().await?;
+        Ok((name, Member { site, agent }))
+    }
+
+    /// A kubeconfig with the token of a pod on the node.
+    async fn kubeconfig(&self, account: &str, node: &str) -> Result<PathBuf> {
+        let pod = self.cluster.pod_object(NAMESPACE, account, node).await?;
+        let identity = self.cluster.pod_identity(&pod).await?;
+        self.cluster.kubeconfig(&identity)
+    }
+
+    /// Where a coordinator can be started, and started again: a pod on this node. Its Lease lasts 3 s.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn coordinator(&self, node: &str) -> Result<Site> {
+        let kubeconfig = self.kubeconfig(COORDINATOR, node).await?;
+        let site = Site::new("coordinator")?.coordinating();
+        site.configure(
+            "",
+            &format!(
+                "[kubernetes]\nkubeconfig = {kubeconfig:?}\n[coordinator]\nlease_duration = \"3s\"\n"
+            ),
+        )?;
+        Ok(site)
+    }
+
+    /// Makes the pull secret hold these bytes.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn change(&self, config: &str) -> Result<()> {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+            "metadata": {"name": "pull-secret", "namespace": SECRET_NAMESPACE},
+            "stringData": {".dockerconfigjson": config},
+        });
+        self.cluster.kubectl()?.apply(&secret.to_string()).await?;
+        Ok(())
+    }
+
+    /// Says how changes are to be rolled out.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn want(&self, spec: &Value) -> Result<()> {
+        let mut spec = spec.clone();
+        spec["sources"] = json!([{"namespace": SECRET_NAMESPACE, "name": "pull-secret"}]);
+        let rollout = json!({
+            "apiVersion": "pullkeeper.io/v1alpha1", "kind": "PullSecretRollout",
+            "metadata": {"name": "cluster"}, "spec": spec,
+        });
+        self.cluster.kubectl()?.apply(&rollout.to_string()).await?;
+        Ok(())
+    }
+
+    /// The rollout as it is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn rollout(&self) -> Result<Value> {
+        self.admin.get(&format!("{ROLLOUTS}/cluster")).await
+    }
+
+    /// The record of a node as it is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn record(&self, node: &str) -> Result<Value> {
+        self.admin.get(&format!("{RECORDS}/{node}")).await
+    }
+
+    /// Every version of the rollout from now on.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub async fn history(&self) -> Result<Watch> {
+        let list = self.admin.get(ROLLOUTS).await?;
+        let version = list["metadata"]["resourceVersion"].as_str();
+        let version = version.context("a list without a version")?;
+        self.admin
+            .watch(&format!("{ROLLOUTS}?watch=1&resourceVersion={version}"))
+            .await
+    }
+
+    /// Waits until the rollout is in this phase, in this generation, and returns it.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub async fn reaches(&self, phase: &str, generation: u64) -> Result<Value> {
+        eventually(&format!("{phase} in generation {generation}"), async || {
+            let rollout = self.rollout().await?;
+            let status = &rollout["status"];
+            ensure!(
+                status["phase"] == phase && status["generation"] == generation,
+                "{} in generation {}: {}",
+                status["phase"],
+                status["generation"],
+                status["message"]
+            );
+            Ok(rollout)
+        })
+        .await
+    }
+
+    /// The nodes whose file holds this credential.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn holders(&self, credential: &Credential) -> Result<Vec<&str>> {
+        let wanted: Value = serde_json::from_str(&good(credential))?;
+        let mut holders = Vec::new();
+        for (name, member) in &self.members {
+            let path = member.site.join("auth.json");
+            let found: Value = match std::fs::read(&path) {
+                Ok(bytes) => serde_json::from_slice(&bytes).context("a file that is no JSON")?,
+                Err(_) => continue,
+            };
+            if found == wanted {
+                holders.push(name.as_str());
+            }
+        }
+        Ok(holders)
+    }
+
+    /// Waits until so many nodes have this credential.
+    ///
+    /// # Errors
+    /// When they do not in time.
+    pub async fn holds(&self, count: usize, credential: &Credential) -> Result<()> {
+        eventually(&format!("{count} nodes have the credential"), async || {
+            let holders = self.holders(credential)?.len();
+            ensure!(holders == count, "{holders} have it");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The folder of a node's agent.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn site(&self, node: &str) -> Result<&Site> {
+        Ok(&self.member_of(node)?.site)
+    }
+
+    /// Stops a node's agent from doing anything: it is there, and silent.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn silence(&self, node: &str) -> Result<()> {
+        self.member_of(node)?.agent.process().stop()
+    }
+
+    fn member_of(&self, node: &str) -> Result<&Member> {
+        let member = self.members.get(node);
+        member.with_context(|| format!("no node {node}"))
+    }
+}
+
+/// A pull secret with this credential.
+pub fn good(credential: &Credential) -> String {
+    config_json([(REGISTRY, credential)])
+}
