@@ -44,7 +44,10 @@ async fn it_gives_permits() -> Result<()> {
 
     let why = "pullkeeper coordinator: permit.nodeUID is not spec.nodeUID";
     let another = permit("another", 9);
-    policy_refuses(RECORDS_POLICY, why, &scene.coordinator, &path, &another).await
+    policy_refuses(RECORDS_POLICY, why, &scene.coordinator, &path, &another).await?;
+    let why = "pullkeeper coordinator: a permit is replaced by a newer one, and not taken back";
+    let none = json!({ "spec": { "permit": null } });
+    policy_refuses(RECORDS_POLICY, why, &scene.coordinator, &path, &none).await
 }
 
 #[tokio::test]
