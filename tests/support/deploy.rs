@@ -23,8 +23,8 @@ pub const ROLLOUTS: &str = "/apis/pullkeeper.io/v1alpha1/pullsecretrollouts";
 /// The path of the records of nodes.
 pub const RECORDS: &str = "/apis/pullkeeper.io/v1alpha1/nodepullsecrets";
 
-/// Applies all of `deploy/`, and [`SECRET_NAMESPACE`] before it. On return the definitions are served, the rights hold
-/// and the policies are enforced. Only the first call for a cluster does anything.
+/// Applies the definitions, policies and rights of `deploy/`, and [`SECRET_NAMESPACE`] before them; no workload. On return
+/// the definitions are served, the rights hold and the policies are enforced. Only the first call for a cluster does anything.
 ///
 /// # Errors
 /// When something is refused, or not in force in time.
@@ -37,10 +37,11 @@ pub async fn install(cluster: &Cluster) -> Result<()> {
         });
         kubectl.apply(&namespace.to_string()).await?;
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-        let deploy = deploy.to_str().context("the repository's path")?;
-        kubectl
-            .run(&["apply", "--server-side", "--recursive", "-f", deploy])
-            .await?;
+        for part in ["namespace.yaml", "crds", "policies", "rbac"] {
+            let part = deploy.join(part);
+            let part = part.to_str().context("the repository's path")?;
+            kubectl.run(&["apply", "--server-side", "-f", part]).await?;
+        }
         established(&admin).await?;
         enforced(cluster, &admin).await
     };
