@@ -291,7 +291,9 @@ fn admit(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) -> Opti
     let mut slots = Slots::new(policy, ledger, fleet);
     let mut held_up = None;
     for (name, node) in candidates {
-        if !slots.take(node) && policy.strategy == Strategy::FileOnly {
+        // The control plane is last: while another node waits, it does too.
+        let in_turn = !node.control_plane || held_up.is_none();
+        if policy.strategy == Strategy::FileOnly && !(in_turn && slots.take(node)) {
             held_up = Some(Waiting::Slots);
             continue;
         }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as KubeTime};
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::rollout::{Fleet, Ledger, Stage, Time, Waiting};
+use pullkeeper_core::rollout::{Failure, Fleet, Ledger, Stage, Time, Waiting};
 
 use crate::resource::{Counts, HaltStatus, Phase, PullSecretRolloutStatus};
 
@@ -186,11 +186,14 @@ fn counts(ledger: &Ledger, fleet: &Fleet) -> Counts {
 
 fn halt(ledger: &Ledger) -> Option<HaltStatus> {
     let halt = ledger.halt.as_ref()?;
-    let nodes = ledger.failures.values().map(|failure| failure.node.clone());
+    let nodes = failures(ledger).into_iter();
     Some(HaltStatus {
         reason: halt.reason.as_str().to_owned(),
         since: timestamp(halt.since).map(KubeTime),
-        nodes: nodes.take(NAMED).collect(),
+        nodes: nodes
+            .map(|failure| failure.node.clone())
+            .take(NAMED)
+            .collect(),
     })
 }
 
@@ -199,22 +202,26 @@ fn first_nodes(ledger: &Ledger) -> String {
     listing(&names)
 }
 
-/// Who failed, and the words of one of them.
+/// Who failed, and the words of the first one.
 fn failed_nodes(ledger: &Ledger) -> String {
-    let names: Vec<_> = ledger
-        .failures
-        .values()
+    let failures = failures(ledger);
+    let names: Vec<_> = failures
+        .iter()
         .map(|failure| failure.node.as_str())
         .collect();
-    match ledger.failures.values().next() {
-        Some(failure) => format!(
-            "{} failed ({}: {})",
-            listing(&names),
-            failure.node,
-            failure.reason
-        ),
+    match failures.first() {
+        Some(Failure { node, reason, .. }) => {
+            format!("{} failed ({node}: {reason})", listing(&names))
+        }
         None => "nodes failed".to_owned(),
     }
+}
+
+/// The failures in the order in which they were noticed.
+fn failures(ledger: &Ledger) -> Vec<&Failure> {
+    let mut failures: Vec<_> = ledger.failures.values().collect();
+    failures.sort_by_key(|failure| (failure.since, &failure.node));
+    failures
 }
 
 fn listing(names: &[&str]) -> String {
@@ -266,7 +273,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use pullkeeper_core::rollout::{
-        Failure, Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
+        Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
     };
 
     use super::*;

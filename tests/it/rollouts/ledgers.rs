@@ -57,13 +57,17 @@ impl History {
         })
     }
 
-    /// Every node that ever had a slot, in the order in which they got it.
+    /// Every node that ever had a slot, in the order in which they got it: that of their permits.
     pub(super) fn admitted(&self) -> Vec<&str> {
-        let mut known = BTreeSet::new();
-        self.reserved()
-            .flatten()
-            .filter(|name| known.insert(*name))
-            .collect()
+        let mut serials = BTreeMap::new();
+        for version in &self.0 {
+            let reservations = version["status"]["ledger"]["reservations"].as_object();
+            for (name, reservation) in reservations.into_iter().flatten() {
+                let serial = reservation["permit"]["serial"].as_u64().unwrap_or(0);
+                serials.entry(serial).or_insert(name.as_str());
+            }
+        }
+        serials.into_values().collect()
     }
 
     /// The most nodes of one group that had a slot at once.

@@ -110,7 +110,7 @@ async fn nodes_that_cannot_write_spend_the_budget_and_a_human_goes_on() -> Resul
     fleet.reaches("Complete", 1).await?;
 
     // A directory in the way: even root cannot write a file there.
-    let broken = ["node-002", "node-004"];
+    let broken = ["node-004", "node-002"];
     for node in broken {
         let target = fleet.site(node)?.join("auth.json");
         fs::remove_file(&target)?;
