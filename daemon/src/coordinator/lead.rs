@@ -32,8 +32,19 @@ use crate::resource::{Phase, PullSecretRolloutStatus, ROLLOUT};
 const BREATH: Duration = Duration::from_millis(250);
 /// Between two looks when nothing changes: windows open, soaking ends, deadlines pass.
 const TICK: Duration = Duration::from_secs(2);
+/// Looks in a row: what was written is read back and followed at once.
+const AT_ONCE: u32 = 4;
 /// Requests under way at the same time.
 const PARALLEL: usize = 8;
+
+/// What is to be done after a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The ledger is another one now.
+    Look,
+    /// Nothing, until something changes.
+    Wait,
+}
 
 /// A coordinator that leads.
 pub(super) struct Lead {
@@ -57,9 +68,16 @@ impl Lead {
                 return;
             }
             let began = Instant::now();
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "cannot go on with the rollout now; trying again");
-                self.desk.troubled(vec![error.to_string()]);
+            for _ in 0..AT_ONCE {
+                match self.look().await {
+                    Ok(Next::Look) => {}
+                    Ok(Next::Wait) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot go on with the rollout now; trying again");
+                        self.desk.troubled(vec![error.to_string()]);
+                        break;
+                    }
+                }
             }
             tokio::select! {
                 () = self.view.changed() => {}
@@ -76,20 +94,20 @@ impl Lead {
     }
 
     /// One look at everything, and what follows from it.
-    async fn look(&mut self) -> Result<(), StoreError> {
+    async fn look(&mut self) -> Result<Next, StoreError> {
         let known = self.view.known();
         let (Some(rollouts), Some(nodes), Some(records)) =
             (known.rollouts.all(), known.nodes.all(), known.records.all())
         else {
             self.desk.troubled(troubles(&known, true));
-            return Ok(());
+            return Ok(Next::Wait);
         };
         self.desk.troubled(troubles(&known, false));
         let Some(rollout) = rollouts.get(ROLLOUT) else {
             self.desk.stands(None, 0);
             // Nobody paces anything any more: every node may take what there is.
             self.name_sources(records, &[]).await;
-            return Ok(());
+            return Ok(Next::Wait);
         };
         let former = PullSecretRolloutStatus::deserialize(&rollout.status).unwrap_or_default();
         let ledger = match read_ledger(&rollout.status) {
@@ -127,12 +145,8 @@ impl Lead {
             Timestamp::now(),
         );
         let slots = next.reservations.len();
-        let changed = decision.ledger.is_some();
         self.publish(rollout, &former, published, decision.ledger.as_ref(), slots)
             .await?;
-        if !changed {
-            self.give(rollout, records, &decision, &ledger).await?;
-        }
         let promised: BTreeSet<_> = ledger
             .reservations
             .values()
@@ -141,7 +155,11 @@ impl Lead {
             .cloned()
             .collect();
         self.gone.retain(|uid| promised.contains(uid));
-        Ok(())
+        if decision.ledger.is_some() {
+            return Ok(Next::Look);
+        }
+        self.give(rollout, records, &decision, &ledger).await?;
+        Ok(Next::Wait)
     }
 
     /// Decides, having looked up what the decision asks for.
@@ -274,7 +292,7 @@ impl Lead {
         rollout: &RolloutObject,
         former: &PullSecretRolloutStatus,
         error: &Invalid,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Next, StoreError> {
         self.refuse(rollout, former, "InvalidSpec", &error.to_string())
             .await
     }
@@ -286,11 +304,12 @@ impl Lead {
         former: &PullSecretRolloutStatus,
         reason: &'static str,
         message: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Next, StoreError> {
         let situation = Situation::Invalid { reason, message };
         let generation = rollout.metadata.generation;
         let published = status(former, situation, generation, Timestamp::now());
-        self.publish(rollout, former, published, None, 0).await
+        self.publish(rollout, former, published, None, 0).await?;
+        Ok(Next::Wait)
     }
 
     /// Writes the status, if it or the ledger is new.
