@@ -65,7 +65,7 @@ pub struct AgentArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = COORDINATOR_EXAMPLES)]
 pub struct CoordinatorArgs {
-    /// Configuration file, whose [log], [admin], [kubernetes] and [coordinator] count; `conf.d/*.toml` beside it is read too
+    /// Configuration file, whose tables `log`, `admin`, `kubernetes` and `coordinator` count; `conf.d/*.toml` beside it is read too
     /// [env: PULLKEEPER_CONFIG] [default: /etc/pullkeeper/config.toml, which may be missing].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

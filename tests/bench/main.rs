@@ -5,6 +5,7 @@
 )]
 
 mod agent;
+mod coordinator;
 mod document;
 mod figures;
 mod helper;
@@ -37,6 +38,9 @@ fn main() -> Result<()> {
     }
     if wanted("agent") {
         runtime.block_on(agent::measure(&mut figures))?;
+    }
+    if wanted("coordinator") {
+        runtime.block_on(coordinator::measure(&mut figures))?;
     }
     if wanted("rotation") {
         runtime.block_on(rotation::measure(&mut figures))?;

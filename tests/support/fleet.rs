@@ -41,20 +41,28 @@ impl Fleet {
     /// # Errors
     /// When any of that fails.
     pub async fn start(nodes: Vec<FakeNode>, first: &Credential) -> Result<Self> {
-        let cluster = Cluster::start().await?;
-        deploy::install(&cluster).await?;
-        let admin = cluster.api(cluster.admin())?;
-        let nodes = cluster.fake_nodes(nodes).await?;
-        let mut fleet = Self {
-            cluster,
-            nodes,
-            admin,
-            members: BTreeMap::new(),
-        };
+        let mut fleet = Self::unattended(nodes).await?;
         fleet.change(&good(first)).await?;
         let names = fleet.nodes.names().to_vec();
         fleet.join(names).await?;
         Ok(fleet)
+    }
+
+    /// The same without a pull secret and without agents.
+    ///
+    /// # Errors
+    /// When any of that fails.
+    pub async fn unattended(nodes: Vec<FakeNode>) -> Result<Self> {
+        let cluster = Cluster::start().await?;
+        deploy::install(&cluster).await?;
+        let admin = cluster.api(cluster.admin())?;
+        let nodes = cluster.fake_nodes(nodes).await?;
+        Ok(Self {
+            cluster,
+            nodes,
+            admin,
+            members: BTreeMap::new(),
+        })
     }
 
     /// Further nodes.

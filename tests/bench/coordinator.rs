@@ -1,0 +1,213 @@
+//! The coordinator as it is shipped, on a real API server with KWOK's nodes. Agents are played: what is measured is what pacing them
+//! takes, and a thousand agents would be all that this machine does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
+use support::cluster::{Api, FakeNode};
+use support::deploy::{RECORDS, SECRET_NAMESPACE};
+use support::eventually::eventually_within;
+use support::fleet::Fleet;
+
+use crate::agent::cpu_seconds;
+use crate::figures::Figures;
+
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Agents that write at the same time.
+const WRITING: usize = 16;
+
+pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
+    for nodes in [100, 1000] {
+        let cost = roll_out(nodes).await?;
+        println!("{nodes} nodes: {cost:?}");
+        if nodes < 1000 {
+            figures.lower(
+                "coordinator_requests_per_node_100",
+                cost.requests_per_node,
+                "",
+                None,
+                cost.how(nodes, "requests of the coordinator in the audit log"),
+            );
+            continue;
+        }
+        figures.lower(
+            "coordinator_rss_1000_nodes_mib",
+            cost.rss_mib,
+            "MiB",
+            None,
+            cost.how(nodes, "VmHWM of the coordinator after"),
+        );
+        figures.lower(
+            "coordinator_cpu_seconds_1000_nodes",
+            cost.cpu_seconds,
+            "s",
+            None,
+            cost.how(nodes, "user and system time of the coordinator during"),
+        );
+        figures.lower(
+            "coordinator_requests_per_node_1000",
+            cost.requests_per_node,
+            "",
+            None,
+            cost.how(nodes, "requests of the coordinator in the audit log"),
+        );
+        figures.lower(
+            "rollout_wave_seconds_1000_nodes",
+            cost.seconds / 10.0,
+            "s",
+            None,
+            cost.how(nodes, "a tenth of the time from the change to Complete"),
+        );
+    }
+    Ok(())
+}
+
+/// What one rollout took.
+#[derive(Debug)]
+struct Cost {
+    rss_mib: f64,
+    cpu_seconds: f64,
+    seconds: f64,
+    requests_per_node: f64,
+    ledgers: f64,
+    ledger_bytes: usize,
+}
+
+impl Cost {
+    fn how(&self, nodes: usize, what: &str) -> String {
+        format!(
+            "{what} one file-only rollout to {nodes} fake nodes with played agents on a real API server, 10 % at a time: {:.1} s, {} \
+             versions of the ledger, {} bytes at the end",
+            self.seconds, self.ledgers, self.ledger_bytes
+        )
+    }
+}
+
+async fn roll_out(count: usize) -> Result<Cost> {
+    let nodes = (0..count).map(|number| {
+        FakeNode::new(&format!("node-{number:04}")).zone(&format!("zone-{}", number % 3))
+    });
+    let fleet = Fleet::unattended(nodes.collect()).await?;
+    let site = fleet.coordinator("node-0000").await?;
+    let site = site.running(std::fs::canonicalize("target/dist/pullkeeper")?);
+    let coordinator = site.start().await?;
+    let secret = Arc::new(AtomicU64::new(1));
+    let agents = tokio::spawn(play(fleet.admin.clone(), Arc::clone(&secret)));
+    fleet
+        .want(&json!({"soak": "0s", "maxParallel": "10%"}))
+        .await?;
+    complete(&fleet, 1).await?;
+
+    let pid = coordinator.process().id();
+    let (cpu, requests) = (cpu_seconds(pid)?, requests(&fleet)?);
+    let written = "pullkeeper_rollout_ledger_writes_total";
+    let ledgers = coordinator.metric(written, &["result=\"written\""]).await?;
+    let begun = Instant::now();
+    secret.store(2, Ordering::Release);
+    see(&fleet.admin, 2).await?;
+    complete(&fleet, 2).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.context("no VmHWM")?.trim().trim_end_matches(" kB");
+    let ledger = fleet.rollout().await?["status"]["ledger"].to_string();
+    #[allow(clippy::cast_precision_loss, reason = "some thousand requests")]
+    let per_node = (self::requests(&fleet)? - requests) as f64 / count as f64;
+    let cost = Cost {
+        rss_mib: peak.parse::<f64>()? / 1024.0,
+        cpu_seconds: cpu_seconds(pid)? - cpu,
+        seconds,
+        requests_per_node: per_node,
+        ledgers: coordinator.metric(written, &["result=\"written\""]).await? - ledgers,
+        ledger_bytes: ledger.len(),
+    };
+    agents.abort();
+    coordinator.stop().await?;
+    Ok(cost)
+}
+
+async fn complete(fleet: &Fleet, generation: u64) -> Result<()> {
+    eventually_within(PATIENCE, "the rollout is complete", async || {
+        let status = fleet.rollout().await?["status"].clone();
+        ensure!(
+            status["phase"] == "Complete" && status["generation"] == generation,
+            "{}: {}",
+            status["phase"],
+            status["message"]
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Requests of the coordinator so far.
+fn requests(fleet: &Fleet) -> Result<usize> {
+    let events = fleet.cluster.audit_events()?;
+    let of_coordinator = events
+        .iter()
+        .filter(|event| event.user.username.ends_with(":pullkeeper-coordinator"));
+    Ok(of_coordinator.count())
+}
+
+/// Plays the agents: each says what it sees, and answers its permits at once.
+async fn play(api: Api, secret: Arc<AtomicU64>) -> Result<()> {
+    let list = api.get(RECORDS).await?;
+    let version = list["metadata"]["resourceVersion"].as_str();
+    let version = version.context("a list without a version")?;
+    let mut watch = api
+        .watch(&format!("{RECORDS}?watch=1&resourceVersion={version}"))
+        .await?;
+    let mut answered = HashMap::<String, u64>::new();
+    while let Some(event) = watch.next().await? {
+        let record = &event["object"];
+        let name = record["metadata"]["name"].as_str().unwrap_or_default();
+        let mut status = json!({});
+        if record["status"]["seen"].is_null() {
+            status["seen"] = revision(secret.load(Ordering::Acquire));
+        }
+        let permit = &record["spec"]["permit"];
+        let serial = permit["serial"].as_u64().unwrap_or(0);
+        let last = answered.entry(name.to_owned()).or_default();
+        if serial > *last {
+            *last = serial;
+            status["report"] = json!({
+                "nodeUID": permit["nodeUID"], "generation": permit["generation"], "serial": serial,
+                "outcome": "Reached",
+            });
+        }
+        if status != json!({}) {
+            // Not waited for, or one agent would wait for another.
+            let (api, path) = (api.clone(), format!("{RECORDS}/{name}/status"));
+            tokio::spawn(async move { api.merge(&path, &json!({"status": status})).await });
+        }
+    }
+    Ok(())
+}
+
+/// All agents see another version.
+async fn see(api: &Api, version: u64) -> Result<()> {
+    let records = api.get(RECORDS).await?;
+    let names = records["items"].as_array().into_iter().flatten();
+    let names = names.filter_map(|record| record["metadata"]["name"].as_str());
+    stream::iter(names)
+        .map(|name| async move {
+            let status = json!({"status": {"seen": revision(version)}});
+            api.merge(&format!("{RECORDS}/{name}/status"), &status)
+                .await
+        })
+        .buffer_unordered(WRITING)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+}
+
+fn revision(version: u64) -> Value {
+    json!([{
+        "namespace": SECRET_NAMESPACE, "name": "pull-secret", "uid": "b0f5c1de-0000-4000-8000-000000000001",
+        "resourceVersion": version.to_string(),
+    }])
+}
