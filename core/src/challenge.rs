@@ -58,6 +58,14 @@ pub fn bearer<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Bearer> {
     })
 }
 
+/// Whether a challenge of the scheme `Basic` is among the values of all `WWW-Authenticate` headers.
+pub fn basic<'h>(mut headers: impl Iterator<Item = &'h str>) -> bool {
+    headers.any(|header| {
+        let mut challenges = challenges(header).into_iter();
+        challenges.any(|challenge| challenge.scheme.eq_ignore_ascii_case("basic"))
+    })
+}
+
 /// The token service that a challenge names, if the configuration allows its origin.
 pub fn realm(challenge: &Bearer, allowed: &[Origin]) -> Result<Url, RealmError> {
     let url = Url::parse(&challenge.realm).map_err(RealmError::Unusable)?;

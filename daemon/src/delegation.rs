@@ -11,6 +11,7 @@ mod credential;
 mod discovery;
 mod message;
 mod namespace;
+pub(crate) mod probe;
 mod registry_token;
 mod shelf;
 mod slot;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source ─▶ hold ─▶ gate ─▶ install
-//!            ▲ │              │
+//!            ▲ │ └─▶ trial    │
 //!   orders ──┘ └──▶ report ◀──┘
 //!     ▲               ▼
 //!   NodePullSecret (spec; status)
@@ -15,8 +15,10 @@ mod hold;
 mod memory;
 mod orders;
 mod report;
+mod trial;
 
 pub(crate) use self::hold::{Hold, Standing};
 pub(crate) use self::memory::Memory;
 pub(crate) use self::orders::{Orders, follow};
 pub(crate) use self::report::{Passed, Reports, keep};
+pub(crate) use self::trial::Trial;

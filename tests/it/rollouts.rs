@@ -4,6 +4,7 @@
 mod chaos;
 mod ledgers;
 mod people;
+mod probe;
 mod stages;
 
 use serde_json::{Value, json};

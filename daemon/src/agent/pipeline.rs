@@ -18,7 +18,7 @@ use crate::install::writer::{self, Shared};
 use crate::list_watch::Terms;
 use crate::report::Reporter;
 use crate::resync::Resync;
-use crate::rollout::{self, Hold, Memory, Orders, Passed, Reports, Standing};
+use crate::rollout::{self, Hold, Memory, Orders, Passed, Reports, Standing, Trial};
 use crate::source::{self, Observation};
 use crate::status::{Board, TargetStatus};
 
@@ -224,11 +224,16 @@ async fn pass(
     mut listeners: Listeners,
 ) -> Way {
     let mut judged: Option<(Vec<Observation>, Arc<Wish>)> = None;
+    let mut trial = Trial::default();
     loop {
         // Cloned, because sources wait for the borrow.
         let seen = observations.borrow_and_update().clone();
         let ordered = orders.borrow_and_update().clone();
-        let holding = way.hold.pass(&seen, &ordered);
+        let holding = way.hold.pass(&seen, &ordered, trial.passed);
+        match &holding.standing {
+            Standing::Probing(permit) => trial.begin(permit.serial, || way.hold.candidates(&seen)),
+            _ => trial.end(),
+        }
         let wish = match &judged {
             // Orders that let nothing else through are nothing to write for.
             Some((former, wish)) if *former == holding.observations => Arc::clone(wish),
@@ -246,10 +251,12 @@ async fn pass(
             standing: holding.standing,
             seen: holding.seen,
             wish,
+            rejected: trial.rejected.clone(),
         });
         tokio::select! {
             changed = observations.changed() => if changed.is_err() { return way },
             () = changed(&mut orders) => {}
+            () = trial.ended() => {}
         }
     }
 }

@@ -95,6 +95,11 @@ impl Intent {
         &self.spec.sources
     }
 
+    /// Whether the first nodes try new credentials.
+    pub(super) fn probes(&self) -> bool {
+        self.spec.probe
+    }
+
     /// The label that names a node's pool.
     pub(super) fn pool_label(&self) -> Option<&str> {
         self.spec.pool_label.as_deref()

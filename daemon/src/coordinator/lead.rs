@@ -12,7 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::rollout::{Decision, Fleet, Ledger, Policy, SecretSource, Time, decide};
+use pullkeeper_core::rollout::{
+    Decision, Fleet, Ledger, Policy, SecretSource, Stage, Time, decide,
+};
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -158,7 +160,10 @@ impl Lead {
         if decision.ledger.is_some() {
             return Ok(Next::Look);
         }
-        self.give(rollout, records, &decision, &ledger).await?;
+        // All nodes would ask the registries at once otherwise.
+        let probe = intent.probes() && ledger.stage == Stage::Canary;
+        self.give(rollout, records, &decision, &ledger, probe)
+            .await?;
         Ok(Next::Wait)
     }
 
@@ -214,6 +219,7 @@ impl Lead {
         records: &Records,
         decision: &Decision,
         ledger: &Ledger,
+        probe: bool,
     ) -> Result<(), StoreError> {
         if decision.permits.is_empty() || !self.leads() {
             return Ok(());
@@ -230,7 +236,8 @@ impl Lead {
                 if !self.leads() {
                     return;
                 }
-                let given = self.store.give(record, permit, &ledger.revision).await;
+                let store = &self.store;
+                let given = store.give(record, permit, &ledger.revision, probe).await;
                 self.desk.permit(outcome(&given));
                 match given {
                     Ok(record) => self.view.wrote_record(record),

@@ -84,12 +84,14 @@ impl Store {
         record: &RecordObject,
         permit: &Permit,
         revision: &Revision,
+        probe: bool,
     ) -> Result<RecordObject, StoreError> {
         let permit = json!({
             "nodeUID": permit.uid,
             "generation": permit.generation,
             "serial": permit.serial,
             "revision": revision,
+            "probe": probe,
         });
         self.patch(record, json!({"permit": permit})).await
     }

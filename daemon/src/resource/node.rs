@@ -75,6 +75,9 @@ pub struct NodePermit {
     /// The versions.
     #[schemars(schema_with = "schema::revision")]
     pub revision: Revision,
+    /// Whether credentials that are new are tried at their registries first, and none is taken when one is rejected.
+    #[serde(default)]
+    pub probe: bool,
 }
 
 /// What the agent tells.

@@ -48,6 +48,9 @@ pub struct PullSecretRolloutSpec {
     /// Who goes first.
     #[serde(default)]
     pub canary: CanarySpec,
+    /// Whether the first nodes try new credentials at their registries before they take them. One that is rejected fails the node.
+    #[serde(default = "yes")]
+    pub probe: bool,
     /// How long nothing else happens after all of the first nodes succeeded.
     #[serde(default = "minutes::<5>")]
     #[schemars(schema_with = "schema::duration")]
@@ -149,6 +152,10 @@ impl Default for FailureBudgetSpec {
             percent: ten(),
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn two() -> u32 {

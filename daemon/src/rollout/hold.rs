@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pullkeeper_core::rollout::{Revision, SecretRevision, SecretSource};
 
 use super::orders::Orders;
-use crate::resource::NodePermit;
-use crate::source::{self, Item, Observation};
+use crate::resource::{NodePermit, ReportedOutcome};
+use crate::source::{self, Item, Observation, Payload};
 
 /// Keeps what went on last, so that it stays in use while something newer waits.
 #[derive(Debug)]
@@ -40,6 +40,10 @@ pub(crate) enum Standing {
     Free,
     /// Something waits for a permit.
     Waiting,
+    /// What is new is tried at its registries before it goes on with this permit.
+    Probing(NodePermit),
+    /// It was tried for the permit that there is, and rejected for this reason.
+    Refused(String),
     /// What there is went on with this permit.
     Taken(NodePermit),
     /// The node had nothing, and took what there was.
@@ -56,8 +60,15 @@ impl Hold {
     }
 
     /// Lets through what may go on.
-    pub(crate) fn pass(&mut self, observations: &[Observation], orders: &Orders) -> Holding {
-        let standing = self.stand(observations, orders);
+    ///
+    /// `probed` is the serial number of the permit whose credentials were tried and are good.
+    pub(crate) fn pass(
+        &mut self,
+        observations: &[Observation],
+        orders: &Orders,
+        probed: Option<u64>,
+    ) -> Holding {
+        let standing = self.stand(observations, orders, probed);
         let everything = matches!(
             standing,
             Standing::Free | Standing::Taken(_) | Standing::Joined
@@ -86,7 +97,23 @@ impl Hold {
         }
     }
 
-    fn stand(&self, observations: &[Observation], orders: &Orders) -> Standing {
+    /// What waits and is new, and what went on before it, where the permit asks for it to be tried.
+    pub(crate) fn candidates(&self, observations: &[Observation]) -> (Vec<Payload>, Vec<Payload>) {
+        let payloads = |items: &mut dyn Iterator<Item = &Item>| {
+            let good = items.filter_map(|item| item.content.as_ref().ok().cloned());
+            good.collect::<Vec<_>>()
+        };
+        let next = payloads(&mut observations.iter().flat_map(of).map(|(_, _, item)| item));
+        let former = payloads(&mut self.released.values().flatten().flatten());
+        (next, former)
+    }
+
+    fn stand(
+        &self,
+        observations: &[Observation],
+        orders: &Orders,
+        probed: Option<u64>,
+    ) -> Standing {
         let given = match orders {
             Orders::Unknown => return Standing::Unknown,
             Orders::Absent => return Standing::Free,
@@ -97,7 +124,19 @@ impl Hold {
             .permit
             .as_ref()
             .filter(|permit| self.permits(permit, observations, &given.sources));
+        let answer = given
+            .answered
+            .as_ref()
+            .filter(|answer| permit.is_some_and(|permit| permit.serial == answer.serial));
         match permit {
+            // Tried and rejected, by a former process too; or to be tried.
+            Some(permit) if permit.probe && probed != Some(permit.serial) => match answer {
+                Some(answer) if answer.outcome == ReportedOutcome::Reached => {
+                    Standing::Taken(permit.clone())
+                }
+                Some(answer) => Standing::Refused(answer.message.clone()),
+                None => Standing::Probing(permit.clone()),
+            },
             Some(permit) => Standing::Taken(permit.clone()),
             None if self.joining => Standing::Joined,
             None => Standing::Waiting,

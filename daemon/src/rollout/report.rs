@@ -37,6 +37,8 @@ pub(crate) struct Passed {
     pub(crate) standing: Standing,
     pub(crate) seen: Option<pullkeeper_core::rollout::Revision>,
     pub(crate) wish: Arc<Wish>,
+    /// The permit whose credentials were tried, and which one is no good.
+    pub(crate) rejected: Option<(u64, String)>,
 }
 
 /// Everything that a report is made of.
@@ -114,6 +116,22 @@ fn compose(
             "NoPermit",
             "there is a new version, which waits for a permit".to_owned(),
         ),
+        (Standing::Refused(why), _) => words(
+            &State::Failed("CredentialRejected", clipped(why.clone())),
+            "",
+        ),
+        (Standing::Probing(permit), _) => match &passed.rejected {
+            Some((serial, why)) if *serial == permit.serial => {
+                let state = State::Failed("CredentialRejected", clipped(why.clone()));
+                report = answer(permit, &state);
+                words(&state, "")
+            }
+            _ => (
+                NodePhase::Updating,
+                "Probing",
+                "new credentials are tried at their registries".to_owned(),
+            ),
+        },
         (Standing::Taken(permit), state) => {
             if answered.is_none_or(|answer| answer.serial < permit.serial)
                 && let Some(answer) = answer(permit, state)

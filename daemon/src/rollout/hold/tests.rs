@@ -47,6 +47,7 @@ fn permit(serial: u64, version: u32) -> NodePermit {
         generation: serial,
         serial,
         revision: [secret].into_iter().collect(),
+        probe: false,
     }
 }
 
@@ -61,6 +62,10 @@ fn orders(permit: Option<NodePermit>) -> Orders {
     }))
 }
 
+fn pass(hold: &mut Hold, observations: &[Observation], orders: &Orders) -> Holding {
+    hold.pass(observations, orders, None)
+}
+
 /// A hold on a node that has something already.
 fn hold() -> Hold {
     Hold::new(false)
@@ -69,11 +74,11 @@ fn hold() -> Hold {
 #[test]
 fn what_is_new_waits_for_its_permit_and_what_was_stays() {
     let mut hold = hold();
-    let taken = hold.pass(&[global(1)], &orders(Some(permit(1, 1))));
+    let taken = pass(&mut hold, &[global(1)], &orders(Some(permit(1, 1))));
     assert_eq!(taken.standing, Standing::Taken(permit(1, 1)));
     assert_eq!(taken.observations, [global(1)]);
 
-    let waits = hold.pass(&[global(2)], &orders(Some(permit(1, 1))));
+    let waits = pass(&mut hold, &[global(2)], &orders(Some(permit(1, 1))));
     assert_eq!(waits.standing, Standing::Waiting);
     assert_eq!(waits.observations, [global(1)]);
     assert_eq!(
@@ -82,7 +87,7 @@ fn what_is_new_waits_for_its_permit_and_what_was_stays() {
         "and it is told that it is there"
     );
 
-    let taken = hold.pass(&[global(2)], &orders(Some(permit(2, 2))));
+    let taken = pass(&mut hold, &[global(2)], &orders(Some(permit(2, 2))));
     assert_eq!(taken.standing, Standing::Taken(permit(2, 2)));
     assert_eq!(taken.observations, [global(2)]);
 }
@@ -91,7 +96,7 @@ fn what_is_new_waits_for_its_permit_and_what_was_stays() {
 fn a_permit_for_another_version_is_none() {
     let mut hold = hold();
     for other in [None, Some(permit(3, 3)), Some(permit(1, 1))] {
-        let waits = hold.pass(&[global(2)], &orders(other));
+        let waits = pass(&mut hold, &[global(2)], &orders(other));
         assert_eq!(waits.standing, Standing::Waiting);
         assert_eq!(waits.observations[0].items, None, "nothing was released");
     }
@@ -101,14 +106,14 @@ fn a_permit_for_another_version_is_none() {
 fn nobody_knows_is_not_everybody_may() {
     let mut hold = hold();
     let file = observation("file", Some(vec![item("file:/auth.json", None)]));
-    let unknown = hold.pass(&[global(1), file.clone()], &Orders::Unknown);
+    let unknown = pass(&mut hold, &[global(1), file.clone()], &Orders::Unknown);
     assert_eq!(unknown.standing, Standing::Unknown);
     assert_eq!(unknown.observations[0].items, None);
     assert_eq!(
         unknown.observations[1], file,
         "what is not paced never waits"
     );
-    let free = hold.pass(&[global(1), file.clone()], &Orders::Absent);
+    let free = pass(&mut hold, &[global(1), file.clone()], &Orders::Absent);
     assert_eq!(free.standing, Standing::Free);
     assert_eq!(free.observations, [global(1), file]);
 }
@@ -116,7 +121,7 @@ fn nobody_knows_is_not_everybody_may() {
 #[test]
 fn a_record_without_sources_paces_nothing() {
     let released = Orders::Given(Arc::default());
-    let free = hold().pass(&[global(4)], &released);
+    let free = pass(&mut hold(), &[global(4)], &released);
     assert_eq!(free.standing, Standing::Free);
     assert_eq!(free.observations, [global(4)]);
 }
@@ -126,11 +131,11 @@ fn a_node_that_has_nothing_takes_what_there_is_and_waits_from_then_on() {
     let mut hold = Hold::new(true);
     let pending = observation("global", None);
     // A source that has not answered yet is not the node's first state.
-    hold.pass(&[pending], &orders(None));
-    let joined = hold.pass(&[global(1)], &orders(None));
+    pass(&mut hold, &[pending], &orders(None));
+    let joined = pass(&mut hold, &[global(1)], &orders(None));
     assert_eq!(joined.standing, Standing::Joined);
     assert_eq!(joined.observations, [global(1)]);
-    let waits = hold.pass(&[global(2)], &orders(None));
+    let waits = pass(&mut hold, &[global(2)], &orders(None));
     assert_eq!(waits.standing, Standing::Waiting);
     assert_eq!(waits.observations, [global(1)]);
 }
@@ -139,10 +144,10 @@ fn a_node_that_has_nothing_takes_what_there_is_and_waits_from_then_on() {
 fn only_what_the_record_names_waits() {
     let mut hold = hold();
     let other = |version| observation("other", Some(vec![item("secret:ns/other", Some(version))]));
-    let held = hold.pass(&[global(1), other(1)], &orders(None));
+    let held = pass(&mut hold, &[global(1), other(1)], &orders(None));
     assert_eq!(held.observations[0].items, None);
     assert_eq!(held.observations[1], other(1));
-    let held = hold.pass(&[global(1), other(2)], &orders(None));
+    let held = pass(&mut hold, &[global(1), other(2)], &orders(None));
     assert_eq!(held.observations[1], other(2));
 }
 
@@ -151,7 +156,7 @@ fn what_pods_of_a_namespace_get_is_not_the_nodes() {
     let mut hold = hold();
     let mut project = global(1);
     project.namespace = Some("ns".into());
-    let held = hold.pass(std::slice::from_ref(&project), &orders(None));
+    let held = pass(&mut hold, std::slice::from_ref(&project), &orders(None));
     assert_eq!(held.observations, [project]);
     assert_eq!(held.seen, Some(Revision::default()));
 }
@@ -162,9 +167,9 @@ fn a_secret_that_is_gone_waits_too_until_that_is_permitted() {
     for gone in [vec![item("secret:ns/pull", None)], Vec::new()] {
         let mut hold = hold();
         let gone = observation("global", Some(gone));
-        hold.pass(&[global(1)], &orders(Some(permit(1, 1))));
+        pass(&mut hold, &[global(1)], &orders(Some(permit(1, 1))));
         for permit in [None, Some(permit(1, 1)), Some(permit(2, 2))] {
-            let waits = hold.pass(std::slice::from_ref(&gone), &orders(permit));
+            let waits = pass(&mut hold, std::slice::from_ref(&gone), &orders(permit));
             assert_eq!(waits.standing, Standing::Waiting);
             assert_eq!(waits.observations, [global(1)]);
         }
@@ -172,7 +177,11 @@ fn a_secret_that_is_gone_waits_too_until_that_is_permitted() {
             revision: Revision::default(),
             ..permit(3, 0)
         };
-        let taken = hold.pass(std::slice::from_ref(&gone), &orders(Some(empty.clone())));
+        let taken = pass(
+            &mut hold,
+            std::slice::from_ref(&gone),
+            &orders(Some(empty.clone())),
+        );
         assert_eq!(taken.standing, Standing::Taken(empty));
         assert_eq!(taken.observations, [gone]);
     }
@@ -188,12 +197,56 @@ fn what_other_nodes_read_is_not_this_ones_business() {
     wide.revision = [wide.revision.secrets()[0].clone(), other]
         .into_iter()
         .collect();
-    let taken = hold().pass(&[global(1)], &orders(Some(wide.clone())));
+    let taken = pass(&mut hold(), &[global(1)], &orders(Some(wide.clone())));
     assert_eq!(taken.standing, Standing::Taken(wide));
 }
 
 #[test]
 fn what_is_seen_is_told_only_when_every_source_has_answered() {
     let pending = observation("other", None);
-    assert_eq!(hold().pass(&[global(1), pending], &orders(None)).seen, None);
+    assert_eq!(
+        pass(&mut hold(), &[global(1), pending], &orders(None)).seen,
+        None
+    );
+}
+
+#[test]
+fn what_is_to_be_tried_goes_on_when_it_is_good_and_never_when_it_was_rejected() {
+    let mut hold = hold();
+    pass(&mut hold, &[global(1)], &orders(Some(permit(1, 1))));
+    let probing = NodePermit {
+        probe: true,
+        ..permit(2, 2)
+    };
+    let tried = hold.pass(&[global(2)], &orders(Some(probing.clone())), Some(1));
+    assert_eq!(tried.standing, Standing::Probing(probing.clone()));
+    assert_eq!(tried.observations, [global(1)]);
+    let (next, former) = hold.candidates(&[global(2)]);
+    let bytes = |all: &[Payload]| all.iter().map(|one| one.bytes.to_vec()).collect::<Vec<_>>();
+    assert_eq!(bytes(&next), [b"Some(2)".to_vec()]);
+    assert_eq!(bytes(&former), [b"Some(1)".to_vec()]);
+
+    let answered = |outcome| {
+        Orders::Given(Arc::new(Given {
+            answered: Some(crate::resource::AgentReport {
+                node_uid: "node".to_owned(),
+                generation: 2,
+                serial: 2,
+                outcome,
+                message: "why".to_owned(),
+            }),
+            ..match orders(Some(probing.clone())) {
+                Orders::Given(given) => (*given).clone(),
+                _ => Given::default(),
+            }
+        }))
+    };
+    let refused = pass(&mut hold, &[global(2)], &answered(ReportedOutcome::Failed));
+    assert_eq!(refused.standing, Standing::Refused("why".to_owned()));
+    assert_eq!(refused.observations, [global(1)]);
+    // A process that begins anew does not try again what was good.
+    let taken = pass(&mut hold, &[global(2)], &answered(ReportedOutcome::Reached));
+    assert_eq!(taken.standing, Standing::Taken(probing.clone()));
+    let taken = hold.pass(&[global(2)], &orders(Some(probing.clone())), Some(2));
+    assert_eq!(taken.standing, Standing::Taken(probing));
 }

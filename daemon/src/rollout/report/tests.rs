@@ -7,6 +7,7 @@ fn permit(serial: u64) -> NodePermit {
         generation: 3,
         serial,
         revision: Default::default(),
+        probe: false,
     }
 }
 
@@ -18,6 +19,7 @@ fn passed(standing: Standing) -> Passed {
             generation: 5,
             ..Wish::default()
         }),
+        rejected: None,
     }
 }
 
@@ -139,4 +141,33 @@ fn the_same_is_not_told_again() {
         &[target(TargetState::InSync, 5)],
     );
     assert_eq!(again, Some(told));
+}
+
+#[test]
+fn a_credential_that_is_rejected_fails_the_permit_and_names_the_registry() {
+    let probing = passed(Standing::Probing(permit(7)));
+    let trying = tell(&probing, target(TargetState::InSync, 5)).unwrap();
+    assert_eq!(
+        (trying.phase, &*trying.reason),
+        (NodePhase::Updating, "Probing")
+    );
+    assert_eq!(trying.report, None);
+    let rejected = |serial| Passed {
+        rejected: Some((serial, "quay.io refuses it".to_owned())),
+        ..probing.clone()
+    };
+    assert_eq!(
+        tell(&rejected(6), target(TargetState::InSync, 5))
+            .unwrap()
+            .report,
+        None
+    );
+    let failed = tell(&rejected(7), target(TargetState::InSync, 5)).unwrap();
+    assert_eq!(&*failed.reason, "CredentialRejected");
+    let report = failed.report.unwrap();
+    assert_eq!(
+        (report.serial, report.outcome),
+        (7, ReportedOutcome::Failed)
+    );
+    assert_eq!(report.message, "quay.io refuses it");
 }
