@@ -18,11 +18,11 @@ mod schema;
 mod tests;
 
 pub use self::node::{
-    AgentReport, AgentStatus, NodePermit, NodePhase, NodePullSecret, NodePullSecretSpec,
-    NodePullSecretStatus, ReportedOutcome,
+    AgentReport, AgentStatus, FindingSummary, NodePermit, NodePhase, NodePullSecret,
+    NodePullSecretSpec, NodePullSecretStatus, ReportedOutcome,
 };
 pub use self::rollout::{
-    CanarySpec, Counts, FailureBudgetSpec, HaltStatus, Phase, PullSecretRollout,
+    CanarySpec, Counts, FailureBudgetSpec, HaltStatus, PastGeneration, Phase, PullSecretRollout,
     PullSecretRolloutSpec, PullSecretRolloutStatus, StrategyWord,
 };
 

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use crate::admin::metrics::Metrics;
 use crate::config::TargetSettings;
-use crate::gate::{Standing, Wish};
+use crate::gate::{Standing as ItemStanding, Wish};
+use crate::rollout::Standing;
 
 /// The one place that knows how everything stands. Every change of it goes to the metrics as well.
 #[derive(Debug)]
@@ -38,6 +39,9 @@ pub struct Status {
     pub findings: Vec<Finding>,
     /// Whether writing is withheld, because a required registry is missing.
     pub withheld: bool,
+    /// Whether something new waits for a rollout: `waiting`, `probing`, `refused`, or why not; absent where none is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<&'static str>,
     /// One for each file on the node.
     pub targets: Vec<TargetStatus>,
 }
@@ -175,6 +179,7 @@ impl Board {
             sources: Vec::new(),
             findings: Vec::new(),
             withheld: false,
+            rollout: None,
             targets: Vec::new(),
         };
         Self {
@@ -227,7 +232,7 @@ impl Board {
                     standing: item.standing.as_str(),
                     revision: item.revision.as_ref().map(ToString::to_string),
                     good_revision: good
-                        .filter(|_| item.standing == Standing::LastGood)
+                        .filter(|_| item.standing == ItemStanding::LastGood)
                         .and_then(|good| good.revision.as_ref())
                         .map(ToString::to_string),
                     entries: good.map_or(0, |good| good.document.entries().len()),
@@ -235,6 +240,13 @@ impl Board {
                 }
             })
             .collect();
+    }
+
+    /// How what is new stands to a rollout; `None` where none is followed.
+    pub(crate) fn paced(&self, standing: Option<&Standing>) {
+        let waits = standing.is_some_and(Standing::holds_back);
+        self.metrics.held_back(waits);
+        self.lock().rollout = standing.map(Standing::as_str);
     }
 
     /// The targets of a new configuration; those that were there before keep their status.

@@ -77,6 +77,8 @@ describe! {
         "When the file was last replaced";
     PROPAGATION = "pullkeeper_propagation_seconds", "histogram", "kind,path",
         "From seeing a new revision of a source to the file in place";
+    HELD_BACK = "pullkeeper_rollout_held_back", "gauge", "",
+        "1 while a new version waits for the coordinator's permit, or nobody knows whether it may go on; 0 where none is followed";
     BROKER_ANSWERS = "pullkeeper_broker_answers_total", "counter", "client,outcome",
         "Answers to helpers, by client (docker, kubelet) and outcome (found, not-ours, unavailable)";
     EXCHANGES = "pullkeeper_exchanges_total", "counter", "delegation,outcome",
@@ -111,6 +113,7 @@ pub struct Metrics {
     target_failures: Counters<3>,
     target_written: Times<2>,
     propagation: Family<Labels<2>, Histogram>,
+    held_back: Gauge,
     broker_answers: Family<BrokerLabels, Counter>,
     exchanges: Counters<2>,
     exchange_seconds: Family<Labels<1>, Histogram>,
@@ -160,6 +163,7 @@ impl Metrics {
                 PROPAGATION,
                 Family::new_with_constructor(|| Histogram::new(PROPAGATION_BUCKETS)),
             ),
+            held_back: add(&mut registry, HELD_BACK, Gauge::default()),
             broker_answers: add(&mut registry, BROKER_ANSWERS, Family::default()),
             exchanges: add(&mut registry, EXCHANGES, Family::default()),
             exchange_seconds: add(
@@ -189,6 +193,10 @@ impl Metrics {
     /// Counts Events that could not be delivered.
     pub fn events_dropped(&self) -> Counter {
         self.events_dropped.clone()
+    }
+
+    pub(crate) fn held_back(&self, held_back: bool) {
+        self.held_back.set(held_back.into());
     }
 
     pub(crate) fn broker_answered(&self, client: &'static str, outcome: &'static str) {

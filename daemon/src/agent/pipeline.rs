@@ -247,6 +247,8 @@ async fn pass(
         if matches!(holding.standing, Standing::Taken(_) | Standing::Joined) {
             listeners.remember().await;
         }
+        let followed = *orders.borrow() != Orders::Absent;
+        listeners.board.paced(followed.then_some(&holding.standing));
         listeners.passed.send_replace(Passed {
             standing: holding.standing,
             seen: holding.seen,

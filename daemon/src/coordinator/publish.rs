@@ -4,10 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as KubeTime
 use k8s_openapi::jiff::Timestamp;
 use pullkeeper_core::rollout::{Failure, Fleet, Ledger, Stage, Time, Waiting};
 
-use crate::resource::{Counts, HaltStatus, Phase, PullSecretRolloutStatus};
+use crate::resource::{Counts, HaltStatus, PastGeneration, Phase, PullSecretRolloutStatus};
 
 /// Failed nodes that are named.
 const NAMED: usize = 10;
+/// Former generations that are remembered.
+const REMEMBERED: usize = 10;
 
 /// What a coordinator has found out.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,10 @@ pub(super) fn status(
             fleet,
             waiting,
         } => {
+            if ledger.generation != former.generation && former.generation > 0 {
+                next.history.insert(0, past(former));
+                next.history.truncate(REMEMBERED);
+            }
             next.generation = ledger.generation;
             next.revision = ledger.revision.clone();
             next.nodes = counts(ledger, fleet);
@@ -81,6 +87,15 @@ pub(super) fn status(
     next.conditions = conditions.next;
     next.message = said.message;
     next
+}
+
+fn past(former: &PullSecretRolloutStatus) -> PastGeneration {
+    PastGeneration {
+        generation: former.generation,
+        phase: former.phase,
+        since: former.since.clone(),
+        nodes: former.nodes,
+    }
 }
 
 struct Said {
@@ -430,6 +445,24 @@ mod tests {
         let accepted = &status.conditions[0];
         assert_eq!(accepted.last_transition_time, KubeTime(at(5)));
         assert_eq!(accepted.observed_generation, Some(8));
+    }
+
+    #[test]
+    fn former_generations_are_remembered_and_not_for_ever() {
+        let mut last = published(&ledger(&["b"], &[]), None);
+        for generation in 3..=20 {
+            let mut next = ledger(&["b"], &[]);
+            next.generation = generation;
+            let situation = Situation::Decided {
+                ledger: &next,
+                fleet: &fleet(),
+                waiting: None,
+            };
+            last = status(&last, situation, 7, at(1));
+        }
+        let generations: Vec<_> = last.history.iter().map(|past| past.generation).collect();
+        assert_eq!(generations, (10..=19).rev().collect::<Vec<_>>());
+        assert_eq!(last.history[0].phase, Phase::Waves);
     }
 
     #[test]

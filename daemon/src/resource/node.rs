@@ -100,11 +100,32 @@ pub struct NodePullSecretStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::revision")]
     pub seen: Option<Revision>,
+    /// What there is to say about the versions that are in use or were refused, worst first; some of it.
+    #[schemars(length(max = 16))]
+    pub findings: Vec<FindingSummary>,
     /// What came of the last permit that was acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<AgentReport>,
     /// Who tells this.
     pub agent: AgentStatus,
+}
+
+/// Something that was found in a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FindingSummary {
+    /// The configured name of the source; empty for what concerns all of them together.
+    #[schemars(length(max = 253))]
+    pub source: String,
+    /// In one word.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// `error`, `warning` or `info`.
+    #[schemars(length(max = 16))]
+    pub severity: String,
+    /// The registry that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub registry: Option<String>,
 }
 
 /// A node in one word.

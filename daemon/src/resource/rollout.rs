@@ -198,6 +198,9 @@ pub struct PullSecretRolloutStatus {
     /// Why no further node starts until somebody resumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halt: Option<HaltStatus>,
+    /// What became of former generations, newest first.
+    #[schemars(length(max = 10))]
+    pub history: Vec<PastGeneration>,
     /// `Accepted`, `Progressing`, `Degraded`.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -245,6 +248,20 @@ pub struct Counts {
     pub failed: u32,
     /// The rest.
     pub waiting: u32,
+}
+
+/// What became of a generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PastGeneration {
+    /// Which one.
+    pub generation: u64,
+    /// The phase in which the next one found it.
+    pub phase: Phase,
+    /// Since when it was in that phase.
+    #[schemars(schema_with = "schema::time")]
+    pub since: Option<Time>,
+    /// How many nodes were how far.
+    pub nodes: Counts,
 }
 
 /// Why no further node starts.

@@ -50,6 +50,26 @@ pub(crate) enum Standing {
     Joined,
 }
 
+impl Standing {
+    /// The word that is shown.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Free => "free",
+            Self::Waiting => "waiting",
+            Self::Probing(_) => "probing",
+            Self::Refused(_) => "refused",
+            Self::Taken(_) => "taken",
+            Self::Joined => "joined",
+        }
+    }
+
+    /// Whether something that is new may be kept from going on.
+    pub(crate) fn holds_back(&self) -> bool {
+        !matches!(self, Self::Free | Self::Taken(_) | Self::Joined)
+    }
+}
+
 impl Hold {
     /// One that has let nothing through.
     pub(crate) fn new(joining: bool) -> Self {
@@ -69,10 +89,7 @@ impl Hold {
         probed: Option<u64>,
     ) -> Holding {
         let standing = self.stand(observations, orders, probed);
-        let everything = matches!(
-            standing,
-            Standing::Free | Standing::Taken(_) | Standing::Joined
-        );
+        let everything = !standing.holds_back();
         if everything && observations.iter().any(|one| one.items.is_some()) {
             self.joining = false;
         }

@@ -123,6 +123,7 @@ async fn judge(
     orders: &watch::Sender<Orders>,
 ) {
     let mut own = None;
+    let mut complained = false;
     loop {
         let record = seen.borrow_and_update().clone();
         let next = match record {
@@ -146,7 +147,15 @@ async fn judge(
                 }
             }
         };
-        let about_another = next == Orders::Unknown;
+        let about_another = next == Orders::Unknown && seen.borrow().is_some();
+        if about_another && !complained {
+            tracing::warn!(
+                node = node_name,
+                "this node's NodePullSecret is about another node of its name, or the agent cannot `get` its own Node to tell; \
+                 what is new waits"
+            );
+        }
+        complained = about_another;
         orders.send_if_modified(|current| {
             let changed = *current != next;
             *current = next;

@@ -19,8 +19,8 @@ use crate::cluster::{Cluster, describe};
 use crate::gate::{Standing as ItemStanding, Wish};
 use crate::jitter;
 use crate::resource::{
-    AgentReport, AgentStatus, NodePermit, NodePhase, NodePullSecret, NodePullSecretStatus,
-    ReportedOutcome,
+    AgentReport, AgentStatus, FindingSummary, NodePermit, NodePhase, NodePullSecret,
+    NodePullSecretStatus, ReportedOutcome,
 };
 use crate::status::{Board, TargetState, TargetStatus};
 
@@ -149,6 +149,7 @@ fn compose(
         message,
         since: told.since.clone(),
         seen: Some(seen),
+        findings: findings(&passed.wish),
         report,
         agent: AgentStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -158,6 +159,26 @@ fn compose(
         next.since = Some(Time(Timestamp::now()));
     }
     Some(next)
+}
+
+/// Findings in a status.
+const SUMMARIES: usize = 16;
+
+fn findings(wish: &Wish) -> Vec<FindingSummary> {
+    let mut findings: Vec<_> = wish.findings().collect();
+    findings.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.severity));
+    let summaries = findings
+        .into_iter()
+        .map(|(source, finding)| FindingSummary {
+            source: source.to_owned(),
+            reason: finding.reason.as_str().to_owned(),
+            severity: finding.severity.as_str().to_owned(),
+            registry: finding
+                .registry
+                .as_deref()
+                .map(|name| clipped(name.to_owned())),
+        });
+    summaries.take(SUMMARIES).collect()
 }
 
 /// How the node's files stand to what was let through.
