@@ -6,15 +6,14 @@
 //!              └── store ◀──┴▶ what has to be looked up first
 //! ```
 
+mod records;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::{StreamExt as _, stream};
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::rollout::{
-    Decision, Fleet, Ledger, Policy, SecretSource, Stage, Time, decide,
-};
+use pullkeeper_core::rollout::{Decision, Fleet, Ledger, Policy, Stage, Time, decide};
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -36,9 +35,6 @@ const BREATH: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_secs(2);
 /// Looks in a row: what was written is read back and followed at once.
 const AT_ONCE: u32 = 4;
-/// Requests under way at the same time.
-const PARALLEL: usize = 8;
-
 /// What is to be done after a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
@@ -210,88 +206,6 @@ impl Lead {
             gone: self.gone.clone(),
             fresh: false,
         }
-    }
-
-    /// Gives permits, unless the rollout has changed since it was read: it may have been paused.
-    async fn give(
-        &self,
-        rollout: &RolloutObject,
-        records: &Records,
-        decision: &Decision,
-        ledger: &Ledger,
-        probe: bool,
-    ) -> Result<(), StoreError> {
-        if decision.permits.is_empty() || !self.leads() {
-            return Ok(());
-        }
-        let present = self.store.rollout().await?;
-        if present.metadata.resource_version != rollout.metadata.resource_version {
-            self.view.wrote_rollout(present);
-            return Ok(());
-        }
-        let owed = decision.permits.iter();
-        let owed = owed.filter_map(|(name, permit)| Some((records.get(name)?, permit)));
-        stream::iter(owed)
-            .for_each_concurrent(PARALLEL, async |(record, permit)| {
-                if !self.leads() {
-                    return;
-                }
-                let store = &self.store;
-                let given = store.give(record, permit, &ledger.revision, probe).await;
-                self.desk.permit(outcome(&given));
-                match given {
-                    Ok(record) => self.view.wrote_record(record),
-                    // It is told anew, and looked at again.
-                    Err(StoreError::Conflict | StoreError::NotFound) => {}
-                    Err(error) => {
-                        let node = &record.metadata.name;
-                        tracing::warn!(node, %error, "cannot give a permit");
-                    }
-                }
-            })
-            .await;
-        Ok(())
-    }
-
-    /// Sees to it that every node has a record that names the Secrets.
-    async fn keep_records(&self, nodes: &Nodes, records: &Records, sources: &[SecretSource]) {
-        let without = nodes
-            .iter()
-            .filter(|(name, _)| !records.contains_key(*name));
-        stream::iter(without)
-            .for_each_concurrent(PARALLEL, async |(name, node)| {
-                if !self.leads() {
-                    return;
-                }
-                match self.store.create_record(node, sources).await {
-                    Ok(record) => self.view.wrote_record(record),
-                    Err(StoreError::Conflict) => {}
-                    Err(error) => tracing::warn!(node = name, %error, "cannot make its record"),
-                }
-            })
-            .await;
-        self.name_sources(records, sources).await;
-    }
-
-    async fn name_sources(&self, records: &Records, sources: &[SecretSource]) {
-        let others = records
-            .values()
-            .filter(|record| record.spec.sources != sources);
-        stream::iter(others)
-            .for_each_concurrent(PARALLEL, async |record| {
-                if !self.leads() {
-                    return;
-                }
-                match self.store.name_sources(record, sources).await {
-                    Ok(record) => self.view.wrote_record(record),
-                    Err(StoreError::Conflict | StoreError::NotFound) => {}
-                    Err(error) => {
-                        let node = &record.metadata.name;
-                        tracing::warn!(node, %error, "cannot name the Secrets in its record");
-                    }
-                }
-            })
-            .await;
     }
 
     async fn refuse_spec(

@@ -1,0 +1,100 @@
+//! What nodes are told: which Secrets wait, and who may take what.
+
+use futures_util::{StreamExt as _, stream};
+use pullkeeper_core::rollout::{Decision, Ledger, SecretSource};
+
+use super::super::objects::RolloutObject;
+use super::super::store::StoreError;
+use super::{Lead, Nodes, Records, outcome};
+
+/// Requests under way at the same time.
+const PARALLEL: usize = 8;
+
+impl Lead {
+    /// Gives permits, unless the rollout has changed since it was read: it may have been paused.
+    pub(super) async fn give(
+        &self,
+        rollout: &RolloutObject,
+        records: &Records,
+        decision: &Decision,
+        ledger: &Ledger,
+        probe: bool,
+    ) -> Result<(), StoreError> {
+        if decision.permits.is_empty() || !self.leads() {
+            return Ok(());
+        }
+        let present = self.store.rollout().await?;
+        if present.metadata.resource_version != rollout.metadata.resource_version {
+            self.view.wrote_rollout(present);
+            return Ok(());
+        }
+        let owed = decision.permits.iter();
+        let owed = owed.filter_map(|(name, permit)| Some((records.get(name)?, permit)));
+        stream::iter(owed)
+            .for_each_concurrent(PARALLEL, async |(record, permit)| {
+                if !self.leads() {
+                    return;
+                }
+                let store = &self.store;
+                let given = store.give(record, permit, &ledger.revision, probe).await;
+                self.desk.permit(outcome(&given));
+                match given {
+                    Ok(record) => self.view.wrote_record(record),
+                    // It is told anew, and looked at again.
+                    Err(StoreError::Conflict | StoreError::NotFound) => {}
+                    Err(error) => {
+                        let node = &record.metadata.name;
+                        tracing::warn!(node, %error, "cannot give a permit");
+                    }
+                }
+            })
+            .await;
+        Ok(())
+    }
+
+    /// Sees to it that every node has a record that names the Secrets.
+    pub(super) async fn keep_records(
+        &self,
+        nodes: &Nodes,
+        records: &Records,
+        sources: &[SecretSource],
+    ) {
+        let without = nodes
+            .iter()
+            .filter(|(name, _)| !records.contains_key(*name));
+        stream::iter(without)
+            .for_each_concurrent(PARALLEL, async |(name, node)| {
+                if !self.leads() {
+                    return;
+                }
+                match self.store.create_record(node, sources).await {
+                    Ok(record) => self.view.wrote_record(record),
+                    Err(StoreError::Conflict) => {}
+                    Err(error) => tracing::warn!(node = name, %error, "cannot make its record"),
+                }
+            })
+            .await;
+        self.name_sources(records, sources).await;
+    }
+
+    pub(super) async fn name_sources(&self, records: &Records, sources: &[SecretSource]) {
+        let others = records
+            .values()
+            .filter(|record| record.spec.sources != sources);
+        stream::iter(others)
+            .for_each_concurrent(PARALLEL, async |record| {
+                if !self.leads() {
+                    return;
+                }
+                match self.store.name_sources(record, sources).await {
+                    Ok(record) => self.view.wrote_record(record),
+                    Err(StoreError::Conflict | StoreError::NotFound) => {}
+                    Err(error) => {
+                        let node = &record.metadata.name;
+                        tracing::warn!(node, %error, "cannot name the Secrets in its record");
+                    }
+                }
+            })
+            .await;
+    }
+}
