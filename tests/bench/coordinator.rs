@@ -18,51 +18,42 @@ use crate::agent::cpu_seconds;
 use crate::figures::Figures;
 
 const PATIENCE: Duration = Duration::from_secs(300);
+/// With a tenth of the nodes at a time, and a canary that is one of them.
+const WAVES: f64 = 10.0;
 /// Agents that write at the same time.
 const WRITING: usize = 16;
 
 pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
-    for nodes in [100, 1000] {
+    println!(
+        "| nodes | RSS, MiB | CPU, s | requests per node | versions of the ledger | seconds per wave |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for nodes in [100, 1000, 5000] {
         let cost = roll_out(nodes).await?;
-        println!("{nodes} nodes: {cost:?}");
-        if nodes < 1000 {
+        println!("{}", cost.row(nodes));
+        if nodes == 1000 {
             figures.lower(
-                "coordinator_requests_per_node_100",
+                "coordinator_rss_1000_nodes_mib",
+                cost.rss_mib,
+                "MiB",
+                None,
+                cost.how(nodes, "VmHWM of the coordinator after"),
+            );
+            figures.lower(
+                "coordinator_cpu_seconds_1000_nodes",
+                cost.cpu_seconds,
+                "s",
+                None,
+                cost.how(nodes, "user and system time of the coordinator during"),
+            );
+            figures.lower(
+                "coordinator_requests_per_node_1000",
                 cost.requests_per_node,
                 "",
                 None,
                 cost.how(nodes, "requests of the coordinator in the audit log"),
             );
-            continue;
         }
-        figures.lower(
-            "coordinator_rss_1000_nodes_mib",
-            cost.rss_mib,
-            "MiB",
-            None,
-            cost.how(nodes, "VmHWM of the coordinator after"),
-        );
-        figures.lower(
-            "coordinator_cpu_seconds_1000_nodes",
-            cost.cpu_seconds,
-            "s",
-            None,
-            cost.how(nodes, "user and system time of the coordinator during"),
-        );
-        figures.lower(
-            "coordinator_requests_per_node_1000",
-            cost.requests_per_node,
-            "",
-            None,
-            cost.how(nodes, "requests of the coordinator in the audit log"),
-        );
-        figures.lower(
-            "rollout_wave_seconds_1000_nodes",
-            cost.seconds / 10.0,
-            "s",
-            None,
-            cost.how(nodes, "a tenth of the time from the change to Complete"),
-        );
     }
     Ok(())
 }
@@ -79,6 +70,17 @@ struct Cost {
 }
 
 impl Cost {
+    fn row(&self, nodes: usize) -> String {
+        format!(
+            "| {nodes} | {:.1} | {:.2} | {:.2} | {} | {:.2} |",
+            self.rss_mib,
+            self.cpu_seconds,
+            self.requests_per_node,
+            self.ledgers,
+            self.seconds / WAVES
+        )
+    }
+
     fn how(&self, nodes: usize, what: &str) -> String {
         format!(
             "{what} one file-only rollout to {nodes} fake nodes with played agents on a real API server, 10 % at a time: {:.1} s, {} \
