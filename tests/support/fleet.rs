@@ -249,6 +249,14 @@ impl Fleet {
         self.member_of(node)?.agent.process().stop()
     }
 
+    /// Lets it go on after [`Fleet::silence`].
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn wake(&self, node: &str) -> Result<()> {
+        self.member_of(node)?.agent.process().cont()
+    }
+
     fn member_of(&self, node: &str) -> Result<&Member> {
         let member = self.members.get(node);
         member.with_context(|| format!("no node {node}"))

@@ -113,8 +113,11 @@ async fn nodes_that_cannot_write_spend_the_budget_and_a_human_goes_on() -> Resul
     let broken = ["node-004", "node-002"];
     for node in broken {
         let target = fleet.site(node)?.join("auth.json");
+        // Or the agent would put the file back in between.
+        fleet.silence(node)?;
         fs::remove_file(&target)?;
         fs::create_dir(&target)?;
+        fleet.wake(node)?;
     }
     fleet.change(&good(&credentials[1])).await?;
     let halted = fleet.reaches("Halted", 2).await?;
