@@ -196,7 +196,7 @@ const COORDINATOR_EXAMPLES: &str = "\
 Examples:
   In a pod, with its service account:
       pullkeeper coordinator
-  From a laptop, to look at it:
+  From outside the cluster:
       PULLKEEPER_KUBECONFIG=~/.kube/config pullkeeper coordinator --config ./config.toml
 
 SIGTERM gives the Lease back, so that another one begins at once.";

@@ -130,6 +130,7 @@ async fn work(settings: Settings, identity: String, desk: Arc<Desk>, cancel: Can
         cluster: cluster.clone(),
         settings: settings.coordinator.clone(),
         identity: identity.clone(),
+        desk: Arc::clone(&desk),
     };
     let stand = election.stand(&terms, &cancel);
     let lead = async {

@@ -59,6 +59,9 @@ struct Standing {
     version: &'static str,
     identity: String,
     leader: bool,
+    /// Why nobody can tell whether it is its turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease: Option<String>,
     /// What it cannot do at present, and why.
     troubles: Vec<String>,
     /// The rollout, without the ledger.
@@ -133,6 +136,11 @@ impl Desk {
         }
     }
 
+    /// Why the Lease cannot be looked at, if it cannot.
+    pub(super) fn election(&self, trouble: Option<String>) {
+        lock(&self.standing).lease = trouble;
+    }
+
     /// What it cannot do at present.
     pub(super) fn troubled(&self, troubles: Vec<String>) {
         lock(&self.standing).troubles = troubles;
@@ -200,13 +208,14 @@ impl Shown for Desk {
                 "standing by"
             }
         );
-        for trouble in &standing.troubles {
+        let troubles: Vec<_> = standing.lease.iter().chain(&standing.troubles).collect();
+        for trouble in &troubles {
             report.push_str("[-] ");
             report.push_str(trouble);
             report.push('\n');
         }
         // Invalid wishes are for whoever wrote them; another coordinator could follow them no better.
-        (standing.troubles.is_empty(), report)
+        (troubles.is_empty(), report)
     }
 
     fn status(&self) -> serde_json::Result<String> {
@@ -221,4 +230,48 @@ pub(super) fn is_trouble(phase: Phase) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_tell_whether_it_is_its_turn_is_not_ready() {
+        let desk = Desk::new("one".to_owned());
+        assert_eq!(desk.readiness(), (true, "[+] standing by\n".to_owned()));
+        desk.election(Some("cannot look at the Lease: no route".to_owned()));
+        let (ready, report) = desk.readiness();
+        assert!(!ready && report.contains("[-] cannot look at the Lease: no route"));
+        desk.election(None);
+        desk.leads(true);
+        desk.troubled(vec!["cannot watch nodes: no route".to_owned()]);
+        assert!(!desk.readiness().0);
+        // What kept it from working is over with its term.
+        desk.leads(false);
+        assert!(desk.readiness().0);
+    }
+
+    #[test]
+    fn the_status_has_no_ledger_and_the_metrics_have_the_phase() {
+        let desk = Desk::new("one".to_owned());
+        let status = PullSecretRolloutStatus {
+            phase: Phase::Waves,
+            ledger: Some(serde_json::json!({"version": "1"})),
+            ..PullSecretRolloutStatus::default()
+        };
+        desk.stands(Some(&status), 3);
+        assert!(!desk.status().unwrap().contains("ledger"));
+        let metrics = desk.metrics().unwrap();
+        assert!(
+            metrics.contains("pullkeeper_rollout_phase{phase=\"Waves\"} 1"),
+            "{metrics}"
+        );
+        assert!(
+            metrics.contains("pullkeeper_rollout_reserved 3"),
+            "{metrics}"
+        );
+        desk.leads(false);
+        assert!(!desk.metrics().unwrap().contains("Waves"));
+    }
 }

@@ -7,6 +7,7 @@
 //! here, on a clock that nobody sets, from when the last change was *seen*. A leader stops a third of that time before
 //! others may begin, counted from when it *asked* for its last renewal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::desk::Desk;
 use crate::cluster::{Cluster, describe};
 use crate::config::CoordinatorSettings;
 
@@ -138,6 +140,8 @@ pub(super) struct Election {
     pub(super) cluster: Cluster,
     pub(super) settings: CoordinatorSettings,
     pub(super) identity: String,
+    /// Where it is told that it cannot be asked for.
+    pub(super) desk: Arc<Desk>,
 }
 
 impl Election {
@@ -150,6 +154,7 @@ impl Election {
             match timeout(candidate.patience(), self.attempt(&mut candidate, asked)).await {
                 Ok(Ok(won)) => {
                     complained = false;
+                    self.desk.election(None);
                     let term = won.then(|| candidate.term(asked));
                     terms.send_if_modified(|current| {
                         let changed = lasts(*current) != lasts(term);
@@ -162,6 +167,8 @@ impl Election {
                         Ok(Err(error)) => error,
                         _ => "the API server does not answer in time".to_owned(),
                     };
+                    self.desk
+                        .election(Some(format!("cannot look at the Lease: {error}")));
                     // A term that was won lasts, whatever one attempt comes to.
                     if complained {
                         tracing::debug!(error, "cannot look at the Lease");
