@@ -271,4 +271,18 @@ mod tests {
         };
         assert_eq!([21, 22, 23].map(open), [false, true, false]);
     }
+
+    #[test]
+    fn the_pages_example_can_be_followed() {
+        let page =
+            std::fs::read_to_string(crate::page::repository("docs/usage/rollouts.md")).unwrap();
+        let example = page.split("```yaml\n").nth(1).unwrap();
+        let example = example.split("```").next().unwrap();
+        let rollout: Value = serde_saphyr::from_str(example).unwrap();
+        assert_eq!(rollout["metadata"]["name"], crate::resource::ROLLOUT);
+        let intent = Intent::read(&rollout["spec"]).unwrap();
+        let policy = intent.policy(&BTreeMap::new(), Time(0)).unwrap();
+        assert_eq!(policy.canary, Canary::Count(2));
+        assert_eq!(intent.windows.len(), 1);
+    }
 }
