@@ -1,6 +1,12 @@
 //! A node and the agent on it.
 
-use pullkeeper_core::rollout::{Node, Outcome, Permit, Report, Revision, SecretRevision, Time};
+use std::collections::BTreeSet;
+
+use pullkeeper_core::rollout::{
+    Cordon, Mark, Node, Outcome, Permit, Report, Revision, SecretRevision, Time,
+};
+
+use crate::pods::{Pod, SCHEDULER_LAG};
 
 /// A node as it is, whoever knows it.
 #[derive(Clone, Debug)]
@@ -8,6 +14,13 @@ pub(crate) struct Machine {
     pub(crate) node: Node,
     /// Which write of its record was the last.
     pub(crate) record_version: u64,
+    /// Which change of the node itself was the last.
+    pub(crate) node_version: u64,
+    /// Since when pods are kept off it.
+    pub(crate) cordoned: Option<Time>,
+    /// Marks whose cordon a human has undone.
+    pub(crate) lifted: BTreeSet<u64>,
+    pub(crate) pods: Vec<Pod>,
     pub(crate) temper: Temper,
     /// What the agent does, and until when.
     pub(crate) acting: Option<(Permit, Time)>,
@@ -39,6 +52,10 @@ impl Machine {
         Self {
             node,
             record_version: 0,
+            node_version: 0,
+            cordoned: None,
+            lifted: BTreeSet::new(),
+            pods: Vec::new(),
             temper,
             acting: None,
             permitted: Revision::default(),
@@ -61,6 +78,84 @@ impl Machine {
             record.seen = seen;
             self.record_version += 1;
         }
+    }
+
+    /// Changes who keeps pods off it.
+    pub(crate) fn set_cordon(&mut self, cordon: Cordon, now: Time) {
+        self.node.cordon = cordon;
+        self.node_version += 1;
+        if self.node.is_schedulable() {
+            self.cordoned = None;
+        } else {
+            self.cordoned.get_or_insert(now);
+        }
+    }
+
+    /// What a coordinator's cordon does here.
+    pub(crate) fn cordon(&mut self, serial: u64, now: Time) {
+        let mark = Mark {
+            uid: self.node.uid.clone(),
+            serial,
+            prior: !self.node.is_schedulable(),
+        };
+        self.set_cordon(Cordon::Ours(mark), now);
+    }
+
+    /// What it does to give up what is ours.
+    pub(crate) fn release(&mut self, now: Time) {
+        let rest = match &self.node.cordon {
+            Cordon::Ours(mark) if mark.prior => Cordon::Foreign,
+            Cordon::TakenOver {
+                schedulable: false, ..
+            } => Cordon::Foreign,
+            Cordon::Ours(_) | Cordon::TakenOver { .. } => Cordon::None,
+            Cordon::None | Cordon::Foreign => return,
+        };
+        self.set_cordon(rest, now);
+    }
+
+    /// What a human with `kubectl uncordon` does, who may remove the mark as well.
+    pub(crate) fn uncordon_by_hand(&mut self, with_mark: bool, now: Time) {
+        let rest = match &self.node.cordon {
+            Cordon::Ours(mark) | Cordon::TakenOver { mark, .. } if !with_mark => {
+                self.lifted.insert(mark.serial);
+                Cordon::TakenOver {
+                    mark: mark.clone(),
+                    schedulable: true,
+                }
+            }
+            _ => Cordon::None,
+        };
+        self.set_cordon(rest, now);
+    }
+
+    /// What one with `kubectl cordon` does. It changes nothing where the flag is set.
+    pub(crate) fn cordon_by_hand(&mut self, now: Time) {
+        match &self.node.cordon {
+            Cordon::None => self.set_cordon(Cordon::Foreign, now),
+            Cordon::TakenOver { mark, .. } => {
+                let mark = mark.clone();
+                let cordon = Cordon::TakenOver {
+                    mark,
+                    schedulable: false,
+                };
+                self.set_cordon(cordon, now);
+            }
+            Cordon::Ours(_) | Cordon::Foreign => {}
+        }
+    }
+
+    /// Whether a pod may come: a scheduler may not have heard of a cordon yet.
+    pub(crate) fn takes_pods(&self, now: Time) -> bool {
+        self.cordoned
+            .is_none_or(|cordoned| now.0 < cordoned.0 + SCHEDULER_LAG)
+    }
+
+    /// Whether its agent acts, or may begin to.
+    pub(crate) fn may_act(&self) -> bool {
+        let record = self.node.record.as_ref();
+        let owed = record.is_some_and(|record| record.unanswered(&self.node.uid).is_some());
+        owed || self.acting.is_some()
     }
 
     /// Ends what the agent does, and reports.

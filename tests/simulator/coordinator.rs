@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pullkeeper_core::rollout::{Fleet, Ledger, Permit, Policy, Revision, Strategy, Time, decide};
+use pullkeeper_core::rollout::{
+    Decision, Fleet, Ledger, Node, Order, Permit, Policy, Revision, Time, decide,
+};
 
 use crate::agent::Machine;
+use crate::engine::Engine;
+use crate::flaw::Flaw;
 
 /// The one object that coordinators compete on: what is wanted, and what was promised. A write of either is one of both.
 #[derive(Clone, Debug)]
@@ -14,46 +18,33 @@ pub(crate) struct Rollout {
     pub(crate) ledger: Ledger,
 }
 
-/// A mistake that a coordinator makes, to see that it is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// Writes the ledger whatever is there now.
-    NoCompareAndSwap,
-    /// Gives permits for what it has decided, before that is persisted.
-    PermitsFirst,
-    /// Takes a node that its list does not have for one that is gone.
-    BelievesTheList,
-    /// Takes old records for fresh ones.
-    BelievesOldRecords,
-    /// Forgets halts.
-    Unhalts,
-    /// Has no patience.
-    SkipsTheSoak,
-    /// Counts every node twice.
-    CountsTwice,
-    /// Gives no slot back.
-    KeepsSlots,
-    /// Lets control-plane nodes go like all others.
-    NoControlPlane,
-}
-
 /// A coordinator and what it has seen. All of it may be old.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Coordinator {
     pub(crate) rollout: Option<Rollout>,
     pub(crate) fleet: Fleet,
-    /// Which write of each node's record it has seen, by UID.
-    pub(crate) records: BTreeMap<String, u64>,
+    /// Which write of each node, and of its record, it has seen, by UID.
+    versions: BTreeMap<String, Versions>,
+    pub(crate) engine: Engine,
 }
 
-/// What a coordinator has decided.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Versions {
+    node: u64,
+    record: u64,
+}
+
+/// What a coordinator has decided, and what it writes because of that.
+#[derive(Debug)]
 pub(crate) struct Decided {
-    pub(crate) writes: Vec<Write>,
-    /// Whom it wants to look up: UIDs and names.
-    pub(crate) missing: Vec<(String, String)>,
-    /// Whether it wants to see the records anew.
-    pub(crate) outdated: bool,
+    pub(crate) decision: Decision,
+    writes: Vec<Write>,
+}
+
+impl Decided {
+    pub(crate) fn writes(self) -> Vec<Write> {
+        self.writes
+    }
 }
 
 /// A write that is on its way.
@@ -72,6 +63,21 @@ pub(crate) enum Write {
         /// The version of the record that it takes the place of.
         seen: u64,
     },
+    Cordon {
+        name: String,
+        uid: String,
+        serial: u64,
+        /// The version of the node that it takes the place of.
+        seen: u64,
+        blind: bool,
+    },
+    Uncordon {
+        name: String,
+        uid: String,
+        seen: u64,
+        /// Clears the flag, whosever it is.
+        blunt: bool,
+    },
 }
 
 impl Coordinator {
@@ -81,83 +87,93 @@ impl Coordinator {
         self.fleet.nodes = nodes
             .map(|(name, one)| (name.clone(), one.node.clone()))
             .collect();
-        let records = machines.values();
-        self.records = records
-            .map(|one| (one.node.uid.clone(), one.record_version))
+        let versions = |one: &Machine| Versions {
+            node: one.node_version,
+            record: one.record_version,
+        };
+        self.versions = machines
+            .values()
+            .map(|one| (one.node.uid.clone(), versions(one)))
             .collect();
     }
 
-    /// What it writes now, and what it has to look up first.
-    pub(crate) fn decide(&self, by: usize, now: Time, flaw: Option<Flaw>) -> Decided {
-        let Some(rollout) = &self.rollout else {
-            return Decided::default();
+    /// Reads one node at the API server itself, and not its record.
+    pub(crate) fn look_up(&mut self, name: &str, machine: &Machine) {
+        let Some(known) = self.fleet.nodes.get_mut(name) else {
+            return;
         };
-        let (policy, ledger, fleet) = self.mistaken(rollout, flaw);
-        let decision = decide(&policy, &ledger, &fleet, now);
-        let mut next = decision.ledger;
-        if flaw == Some(Flaw::KeepsSlots)
-            && let Some(next) = &mut next
-        {
-            next.reservations.extend(ledger.reservations.clone());
+        if known.uid == machine.node.uid {
+            *known = Node {
+                current: true,
+                record: known.record.take(),
+                ..machine.node.clone()
+            };
+            let versions = self.versions.entry(known.uid.clone()).or_default();
+            versions.node = machine.node_version;
         }
-        let mut permits = decision.permits;
-        if let (Some(Flaw::PermitsFirst), Some(next)) = (flaw, &next) {
-            let promised = next.reservations.iter();
-            permits.extend(promised.map(|(name, one)| (name.clone(), one.permit.clone())));
+    }
+
+    /// What it writes now, and what it has to look up first. None before it has seen a rollout.
+    pub(crate) fn decide(&mut self, by: usize, now: Time, flaw: Option<Flaw>) -> Option<Decided> {
+        for node in self.fleet.nodes.values_mut() {
+            node.drain = self.engine.view(&node.uid, now);
         }
-        let mut writes: Vec<_> = permits
-            .into_iter()
-            .map(|(name, permit)| Write::Permit {
-                seen: self.records.get(&permit.uid).copied().unwrap_or(0),
-                revision: ledger.revision.clone(),
-                name,
-                permit,
-            })
-            .collect();
-        writes.extend(next.map(|ledger| Write::Ledger {
+        let rollout = self.rollout.as_ref()?;
+        let decision = match flaw {
+            None => decide(&rollout.policy, &rollout.ledger, &self.fleet, now),
+            Some(flaw) => self.mistaken(rollout, flaw, now),
+        };
+        let seen = |uid: &str| self.versions.get(uid).copied().unwrap_or_default();
+        let permits = decision.permits.iter().map(|(name, permit)| Write::Permit {
+            seen: seen(&permit.uid).record,
+            revision: rollout.ledger.revision.clone(),
+            name: name.clone(),
+            permit: permit.clone(),
+        });
+        let orders = decision
+            .orders
+            .iter()
+            .filter_map(|(name, order)| match order {
+                Order::Cordon { uid, serial } => Some(Write::Cordon {
+                    name: name.clone(),
+                    uid: uid.clone(),
+                    serial: *serial,
+                    seen: seen(uid).node,
+                    blind: flaw == Some(Flaw::CordonsBlindly),
+                }),
+                Order::Uncordon { uid, .. } => Some(Write::Uncordon {
+                    name: name.clone(),
+                    uid: uid.clone(),
+                    seen: seen(uid).node,
+                    blunt: flaw == Some(Flaw::UncordonsAll),
+                }),
+                Order::Drain { .. } => None,
+            });
+        let mut writes: Vec<_> = permits.chain(orders).collect();
+        writes.extend(decision.ledger.clone().map(|ledger| Write::Ledger {
             by,
             seen: rollout.version,
             ledger: Box::new(ledger),
             blind: flaw == Some(Flaw::NoCompareAndSwap),
         }));
-        Decided {
-            writes,
-            missing: decision.missing.into_iter().collect(),
-            outdated: decision.outdated,
-        }
+        Some(Decided { decision, writes })
     }
 
-    /// What it takes for the truth.
-    fn mistaken(&self, rollout: &Rollout, flaw: Option<Flaw>) -> (Policy, Ledger, Fleet) {
+    /// What it decides when it takes something else for the truth.
+    fn mistaken(&self, rollout: &Rollout, flaw: Flaw, now: Time) -> Decision {
         let (mut policy, mut ledger) = (rollout.policy.clone(), rollout.ledger.clone());
         let mut fleet = self.fleet.clone();
-        match flaw {
-            Some(Flaw::BelievesTheList) => {
-                let reserved = ledger.reservations.values().map(|one| &one.permit.uid);
-                let known = |uid: &&String| fleet.nodes.values().any(|node| node.uid == **uid);
-                let missing: Vec<_> = reserved.filter(|uid| !known(uid)).cloned().collect();
-                fleet.gone.extend(missing);
-            }
-            Some(Flaw::BelievesOldRecords) => fleet.fresh = true,
-            Some(Flaw::Unhalts) => {
-                ledger.halt = None;
-                policy.failures.count = u32::MAX;
-                policy.failures.percent = 100;
-                ledger.canary.clear();
-            }
-            Some(Flaw::SkipsTheSoak) => policy.soak = std::time::Duration::ZERO,
-            Some(Flaw::CountsTwice) if policy.strategy == Strategy::FileOnly => {
-                let twice = policy.slots.of(fleet.nodes.len()) * 2;
-                let twice = u32::try_from(twice).unwrap_or(u32::MAX);
-                policy.slots = pullkeeper_core::rollout::Limit::Count(twice);
-            }
-            Some(Flaw::NoControlPlane) => {
-                for node in fleet.nodes.values_mut() {
-                    node.control_plane = false;
-                }
-            }
-            _ => {}
+        flaw.mistakes(&mut policy, &mut ledger, &mut fleet);
+        let mut decision = decide(&policy, &ledger, &fleet, now);
+        flaw.spoils(&mut decision, &rollout.policy, &ledger, &fleet);
+        decision
+    }
+
+    /// What was read anew has been used, and is as old as everything else from now on.
+    pub(crate) fn forget(&mut self) {
+        self.fleet.fresh = false;
+        for node in self.fleet.nodes.values_mut() {
+            node.current = false;
         }
-        (policy, ledger, fleet)
     }
 }

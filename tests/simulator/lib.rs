@@ -5,11 +5,14 @@
 
 mod agent;
 mod coordinator;
+mod engine;
+mod flaw;
 mod oath;
+mod pods;
 mod scale;
 mod world;
 
-pub use self::coordinator::Flaw;
+pub use self::flaw::Flaw;
 pub use self::oath::Violation;
 pub use self::scale::{Scale, roll_out};
 pub use self::world::{Plan, Run, run};

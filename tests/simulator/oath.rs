@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use pullkeeper_core::rollout::{Ledger, Outcome, Permit, Policy, Revision, Stage, Strategy};
+use pullkeeper_core::rollout::{Ledger, Outcome, Permit, Phase, Policy, Revision, Stage, Strategy};
 
 use crate::agent::Machine;
 use crate::coordinator::Rollout;
+
+mod drain;
+
+pub(crate) use self::drain::{Look, decides};
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +55,11 @@ impl Oath {
         for (name, reservation) in &after.reservations {
             self.promised
                 .insert((name.clone(), reservation.permit.serial));
+            if let Phase::Withdrawing { void, .. } = &reservation.phase {
+                self.promised.insert((name.clone(), void.serial));
+            }
         }
-        if policy.strategy == Strategy::FileOnly && !admitted.is_empty() {
+        if policy.strategy != Strategy::Immediate && !admitted.is_empty() {
             let (taken, limit) = (after.reservations.len(), policy.slots.of(nodes));
             if taken > limit {
                 return broken(
@@ -130,7 +137,8 @@ impl Oath {
         }
     }
 
-    /// A slot comes back when its node has answered this permit, or is gone.
+    /// A slot comes back when its node has answered this permit, or is gone; one of a node that is drained, when it cannot be
+    /// acting.
     fn slots_given_back<'m>(
         &self,
         before: &Rollout,
@@ -146,6 +154,12 @@ impl Oath {
             let Some(machine) = machines(name).filter(|one| one.node.uid == *uid && !kept) else {
                 continue;
             };
+            if former.mark.is_some() {
+                if machine.may_act() {
+                    return broken("S3: nobody acts whose slot has come back", name.clone());
+                }
+                continue;
+            }
             let answered = matches!(
                 machine.node.outcome(&former.permit),
                 Some(Outcome::Reached | Outcome::Failed(_))

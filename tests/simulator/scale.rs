@@ -7,7 +7,7 @@ use pullkeeper_core::rollout::{
 };
 
 use crate::agent::{Machine, Temper};
-use crate::coordinator::{Coordinator, Rollout, Write};
+use crate::coordinator::{Coordinator, Decided, Rollout, Write};
 
 /// What a whole rollout took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +48,9 @@ pub fn roll_out(nodes: usize) -> Scale {
         coordinator.rollout = Some(rollout.clone());
         coordinator.see(&machines);
         coordinator.fleet.fresh = true;
-        let writes = coordinator.decide(0, now, None).writes;
+        let decided = coordinator.decide(0, now, None);
         scale.decisions += 1;
-        for write in writes {
+        for write in decided.into_iter().flat_map(Decided::writes) {
             match write {
                 Write::Ledger { ledger, .. } => {
                     let text = serde_json::to_string(&*ledger).unwrap_or_default();
@@ -71,6 +71,7 @@ pub fn roll_out(nodes: usize) -> Scale {
                         machine.node.record.get_or_insert_default().permit = Some(permit);
                     }
                 }
+                Write::Cordon { .. } | Write::Uncordon { .. } => {}
             }
         }
         for machine in machines.values_mut() {
@@ -96,8 +97,7 @@ fn machine(number: usize) -> Machine {
         pool: Some(if number < 3 { "master" } else { "worker" }.to_owned()),
         control_plane: number < 3,
         ready: true,
-        held: false,
-        record: None,
+        ..Node::default()
     };
     let mut machine = Machine::new(node, Temper::Good);
     machine.look(1);
@@ -116,6 +116,7 @@ fn policy() -> Policy {
         slots: Limit::Percent(1),
         slots_per_zone: Some(Limit::Percent(2)),
         slots_per_pool: None,
+        max_unavailable: None,
         failures: FailureBudget {
             count: 2,
             percent: 5,

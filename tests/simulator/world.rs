@@ -1,16 +1,22 @@
 //! What happens, by chance.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
 use pullkeeper_core::rollout::{
-    Canary, FailureBudget, Ledger, Limit, Node, Policy, SecretSource, Strategy, Time,
+    Canary, Cordon, Decision, Drain, FailureBudget, Ledger, Limit, Node, Phase, Policy,
+    SecretSource, Strategy, Time,
 };
 
-use crate::agent::{Machine, Temper, revision};
-use crate::coordinator::{Coordinator, Flaw, Rollout, Write};
-use crate::oath::{Oath, Violation};
+use crate::agent::{Machine, Temper};
+use crate::coordinator::{Coordinator, Rollout, Write};
+use crate::flaw::Flaw;
+use crate::oath::{Look, Oath, Violation, decides};
+use crate::pods::{Guard, Pod, SCHEDULER_LAG};
+
+mod calm;
+mod chaos;
 
 /// What a run is made of, besides its seed.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +42,12 @@ pub struct Run {
     pub actions: usize,
     /// Generations that were rolled out.
     pub generations: u64,
+    /// Pods that were evicted.
+    pub evictions: usize,
+    /// Nodes that were drained: no pod was left on them.
+    pub drains: usize,
+    /// Slots of drained nodes that were to come back, by the word for what for; permits that were called back as well.
+    pub restored: BTreeMap<&'static str, usize>,
 }
 
 struct World {
@@ -50,6 +62,13 @@ struct World {
     oath: Oath,
     born: usize,
     actions: usize,
+    evictions: usize,
+    drains: usize,
+    restored: BTreeMap<&'static str, usize>,
+    /// How nodes are drained when they are.
+    drain: Drain,
+    /// Whether nothing goes wrong any more.
+    is_calm: bool,
     trace: Vec<String>,
     flaw: Option<Flaw>,
 }
@@ -66,6 +85,9 @@ pub fn run(seed: u64, plan: Plan) -> Run {
         trace,
         actions: world.actions,
         generations: world.rollout.ledger.generation,
+        evictions: world.evictions,
+        drains: world.drains,
+        restored: world.restored,
     }
 }
 
@@ -74,17 +96,27 @@ type Kept = Result<(), Violation>;
 impl World {
     fn new(seed: u64, plan: Plan) -> Self {
         let mut rng = Rng::with_seed(seed);
+        let drain = Drain {
+            settle: Duration::from_secs(rng.u64(21..40)),
+            deadline: Duration::from_secs(rng.u64(90..400)),
+            patience: Duration::from_secs(rng.u64(20..60)),
+            backoff: Duration::from_secs(rng.u64(5..30)),
+        };
         let policy = Policy {
             sources: vec![SecretSource {
                 namespace: "openshift-config".to_owned(),
                 name: Some("pull-secret".to_owned()),
             }],
-            strategy: Strategy::FileOnly,
+            strategy: match rng.u32(0..3) {
+                0 => Strategy::FileOnly,
+                _ => Strategy::Drain(drain),
+            },
             canary: Canary::Count(rng.u32(0..3)),
             soak: Duration::from_secs(rng.u64(0..120)),
             slots: Limit::Count(rng.u32(1..5)),
             slots_per_zone: rng.bool().then_some(Limit::Count(2)),
             slots_per_pool: None,
+            max_unavailable: rng.bool().then(|| Limit::Count(rng.u32(1..6))),
             failures: FailureBudget {
                 count: rng.u32(0..4),
                 percent: 100,
@@ -108,6 +140,11 @@ impl World {
             oath: Oath::default(),
             born: 0,
             actions: 0,
+            evictions: 0,
+            drains: 0,
+            restored: BTreeMap::new(),
+            drain,
+            is_calm: false,
             trace: Vec::new(),
             flaw: plan.flaw,
             rng,
@@ -127,15 +164,29 @@ impl World {
             pool: None,
             control_plane,
             ready: true,
-            held: false,
-            record: None,
+            ..Node::default()
         };
         let temper = match self.rng.u32(0..20) {
             0 => Temper::Failing,
             1 => Temper::Silent,
             _ => Temper::Good,
         };
-        Machine::new(node, temper)
+        let mut machine = Machine::new(node, temper);
+        for _ in 0..self.rng.u32(0..3) {
+            machine.pods.push(self.pod());
+        }
+        machine
+    }
+
+    fn pod(&mut self) -> Pod {
+        let guard = match self.rng.u32(0..40) {
+            _ if self.is_calm => Guard::None,
+            0..3 => Guard::Always,
+            3..8 => Guard::Until(Time(self.now.0 + self.rng.u64(0..300_000))),
+            8..11 => Guard::Sibling(format!("node-{:04}", self.rng.u32(0..12))),
+            _ => Guard::None,
+        };
+        Pod::new(guard, self.now)
     }
 
     fn tell(&mut self, what: String) {
@@ -148,7 +199,8 @@ impl World {
             match self.rng.u32(0..100) {
                 0..35 => self.coordinate(false)?,
                 35..60 => self.deliver()?,
-                60..90 => self.act()?,
+                60..80 => self.act()?,
+                80..90 => self.evict()?,
                 90..95 => self.disturb(),
                 _ => self.interfere(),
             }
@@ -172,36 +224,79 @@ impl World {
         if matches!(look, 1 | 3) {
             self.coordinators[which].see(&self.machines);
         }
-        let mut decided = self.coordinators[which].decide(which, self.now, self.flaw);
-        if decided.outdated {
-            self.coordinators[which].see(&self.machines);
-            self.coordinators[which].fleet.fresh = true;
-            decided = self.coordinators[which].decide(which, self.now, self.flaw);
-            self.coordinators[which].fleet.fresh = false;
+        let coordinator = &mut self.coordinators[which];
+        let Some(mut decided) = coordinator.decide(which, self.now, self.flaw) else {
+            return Ok(());
+        };
+        if decided.decision.outdated {
+            coordinator.see(&self.machines);
+            coordinator.fleet.fresh = true;
         }
         // Looked up at the API server, after the ledger was read.
-        for (uid, name) in decided.missing {
+        for (uid, name) in &decided.decision.missing {
             let there = self
                 .machines
-                .get(&name)
-                .is_some_and(|one| one.node.uid == uid);
+                .get(name)
+                .is_some_and(|one| one.node.uid == *uid);
             if !there {
-                self.coordinators[which].fleet.gone.insert(uid);
+                coordinator.fleet.gone.insert(uid.clone());
             }
         }
-        let machines = &self.machines;
-        let supersedes = decided.writes.iter().find_map(|write| match write {
-            Write::Ledger { ledger, .. } => Some(&ledger.revision),
-            Write::Permit { .. } => None,
-        });
-        if let (Some(wanted), Some(read)) = (supersedes, &self.coordinators[which].rollout)
-            && *wanted != read.ledger.revision
-        {
-            Oath::supersedes(wanted, machines.values())?;
+        for name in decided.decision.unsure.values() {
+            if let Some(machine) = self.machines.get(name) {
+                coordinator.look_up(name, machine);
+            }
         }
-        self.rng.shuffle(&mut decided.writes);
-        self.under_way.extend(decided.writes);
+        if decided.decision.outdated || !decided.decision.unsure.is_empty() {
+            let anew = coordinator.decide(which, self.now, self.flaw);
+            decided = anew.unwrap_or(decided);
+        }
+        self.drains += self.decided(which, &decided.decision)?;
+        let coordinator = &mut self.coordinators[which];
+        let orders = &decided.decision.orders;
+        coordinator
+            .engine
+            .follow(orders, &coordinator.fleet, self.now);
+        coordinator.forget();
+        let unchanged = coordinator
+            .rollout
+            .as_ref()
+            .is_some_and(|read| read.version == self.rollout.version);
+        let mut writes = decided.writes();
+        // The rollout is read once more before nodes are cordoned.
+        if !unchanged && self.flaw != Some(Flaw::CordonsUnread) {
+            writes.retain(|write| !matches!(write, Write::Cordon { .. }));
+        }
+        self.rng.shuffle(&mut writes);
+        self.under_way.extend(writes);
         Ok(())
+    }
+
+    /// What a coordinator has decided keeps what is promised. How many nodes are drained now, as far as it goes.
+    fn decided(&self, which: usize, decision: &Decision) -> Result<usize, Violation> {
+        let coordinator = &self.coordinators[which];
+        let Some(read) = &coordinator.rollout else {
+            return Ok(0);
+        };
+        let look = Look {
+            read,
+            fleet: &coordinator.fleet,
+            now: self.now,
+        };
+        decides(&look, decision, |name| self.machines.get(name))?;
+        let Some(next) = &decision.ledger else {
+            return Ok(0);
+        };
+        if next.revision != read.ledger.revision {
+            Oath::supersedes(&next.revision, self.machines.values())?;
+        }
+        let drained = next.reservations.iter().filter(|(name, one)| {
+            let former = read.ledger.reservations.get(*name);
+            let draining =
+                former.is_some_and(|former| matches!(former.phase, Phase::Draining { .. }));
+            draining && matches!(one.phase, Phase::Drained { .. })
+        });
+        Ok(drained.count())
     }
 
     /// One write arrives, is lost, or arrives twice; or its sender does not hear that it did.
@@ -245,12 +340,51 @@ impl World {
                     self.oath.permitted(&name, &permit)?;
                 }
             }
+            Write::Cordon {
+                name,
+                uid,
+                serial,
+                seen,
+                blind,
+            } => {
+                let mut late = self.pod();
+                late.comes = Time(self.now.0 + self.rng.u64(0..SCHEDULER_LAG));
+                let comes = self.rng.u32(0..4) == 0;
+                let fits =
+                    |one: &&mut Machine| one.node.uid == uid && (one.node_version == seen || blind);
+                if let Some(machine) = self.machines.get_mut(&name).filter(fits) {
+                    self.oath.cordons(&name, serial, seen, machine)?;
+                    machine.cordon(serial, self.now);
+                    machine.pods.extend(comes.then_some(late));
+                    self.tell(format!("{name} is cordoned: {serial}"));
+                }
+            }
+            Write::Uncordon {
+                name,
+                uid,
+                seen,
+                blunt,
+            } => {
+                let fits = |one: &&mut Machine| one.node.uid == uid && one.node_version == seen;
+                if let Some(machine) = self.machines.get_mut(&name).filter(fits) {
+                    let before = machine.node.cordon.clone();
+                    machine.release(self.now);
+                    if blunt {
+                        machine.set_cordon(Cordon::None, self.now);
+                    }
+                    Oath::uncordons(&name, &before, &machine.node.cordon)?;
+                    self.tell(format!("{name} is uncordoned: {before:?}"));
+                }
+            }
         }
         Ok(())
     }
 
     fn replace(&mut self, ledger: Ledger) -> Kept {
-        let reserved: BTreeSet<_> = ledger.reservations.keys().cloned().collect();
+        let reserved = ledger.reservations.iter();
+        let reserved: BTreeMap<_, _> = reserved
+            .map(|(name, one)| (name.clone(), (one.stands().0, one.why())))
+            .collect();
         self.tell(format!("{:?} {reserved:?} {:?}", ledger.stage, ledger.halt));
         let machines = &self.machines;
         let find = |name: &str| machines.get(name);
@@ -258,9 +392,26 @@ impl World {
         let nodes = self.born;
         self.oath
             .written(&self.rollout, &ledger, find, nodes, self.now.0)?;
+        self.count(&ledger);
         self.rollout.ledger = ledger;
         self.rollout.version += 1;
         Ok(())
+    }
+
+    /// Counts why slots of drained nodes are to come back, and permits that are called back.
+    fn count(&mut self, next: &Ledger) {
+        for (name, one) in &next.reservations {
+            let former = self.rollout.ledger.reservations.get(name);
+            if former.is_some_and(|former| former.phase == one.phase) {
+                continue;
+            }
+            let why = match one.phase {
+                Phase::Withdrawing { .. } => "Withdrawing",
+                Phase::Restoring { why, .. } => why.as_str(),
+                _ => continue,
+            };
+            *self.restored.entry(why).or_default() += 1;
+        }
     }
 
     /// One agent begins or ends what it does.
@@ -294,138 +445,47 @@ impl World {
         Ok(())
     }
 
-    /// Something breaks: a coordinator, a node, a condition.
-    fn disturb(&mut self) {
-        let names: Vec<_> = self.machines.keys().cloned().collect();
-        let (Some(node), Some(coordinator)) =
-            (self.any(names.len()), self.any(self.coordinators.len()))
-        else {
-            return;
+    /// Whoever evicts for one coordinator looks at one node.
+    fn evict(&mut self) -> Kept {
+        let Some(which) = self.any(self.coordinators.len()) else {
+            return Ok(());
         };
-        let name = names[node].clone();
-        match self.rng.u32(0..5) {
-            0 => self.coordinators[coordinator] = Coordinator::default(),
-            1 => {
-                self.machines.remove(&name);
-                self.tell(format!("{name} is gone"));
-            }
-            2 => {
-                let control_plane = self.machines[&name].node.control_plane;
-                let machine = self.machine(control_plane);
-                self.tell(format!("{name} is {} now", machine.node.uid));
-                self.machines.insert(name, machine);
-            }
-            3 => {
-                let name = format!("node-{:04}", self.born);
-                let machine = self.machine(false);
-                self.machines.insert(name, machine);
-            }
-            _ => {
-                if let Some(machine) = self.machines.get_mut(&name) {
-                    machine.node.ready = !machine.node.ready;
-                }
-            }
-        }
-    }
-
-    /// A human does something. Every change of what is wanted is a new version of the object.
-    fn interfere(&mut self) {
-        let policy = &mut self.rollout.policy;
-        match self.rng.u32(0..9) {
-            0 => policy.paused = !policy.paused,
-            1 => policy.open = !policy.open,
-            2 => policy.slots = Limit::Count(self.rng.u32(0..5)),
-            3 => policy.resumes += u64::from(self.rollout.ledger.is_halted()),
-            4 => {
-                self.secret += 1;
-                self.tell(format!("the Secret changes: {}", self.secret));
-                return;
-            }
-            5 => policy.failures.count = self.rng.u32(0..4),
-            6 => {
-                policy.strategy = match self.rng.u32(0..5) {
-                    0 => Strategy::Immediate,
-                    _ => Strategy::FileOnly,
-                };
-                policy.slots = Limit::Percent(self.rng.u8(1..=50));
-            }
-            _ => {
-                let held = self.rng.bool();
-                if let Some(which) = self.any(self.machines.len())
-                    && let Some(machine) = self.machines.values_mut().nth(which)
-                {
-                    machine.node.held = held;
-                }
-                return;
-            }
-        }
-        self.rollout.version += 1;
-        let what = format!("wanted: {:?}", self.rollout.policy);
-        self.tell(what);
-    }
-
-    /// Nothing goes wrong any more, and everybody is well: then everything has to come to an end.
-    fn calm(&mut self) -> Kept {
-        self.tell("calm".to_owned());
-        self.under_way.clear();
-        self.rollout.policy.paused = false;
-        self.rollout.policy.open = true;
-        self.rollout.policy.slots = Limit::Count(2);
-        self.rollout.version += 1;
-        for machine in self.machines.values_mut() {
-            machine.node.ready = true;
-            machine.node.held = false;
-            machine.temper = Temper::Good;
-            // Who was silent is restarted, and begins anew.
-            machine.acting = None;
-            machine.look(self.secret);
-        }
-        for _ in 0..self.machines.len() * 40 + 400 {
-            self.now = Time(self.now.0 + 5000);
-            // Who failed is tried again when a human says so, and not before.
-            let ledger = &self.rollout.ledger;
-            if ledger.is_halted() || (!ledger.failures.is_empty() && ledger.reservations.is_empty())
-            {
-                self.rollout.policy.resumes += 1;
-                self.rollout.version += 1;
-            }
-            self.coordinate(true)?;
-            for write in std::mem::take(&mut self.under_way) {
-                self.arrive(write)?;
-            }
-            for _ in 0..4 {
-                self.act()?;
-            }
-            if self.is_done() {
-                return Ok(());
-            }
-        }
-        let generation = self.rollout.ledger.generation;
-        let behind = |one: &&Machine| !one.node.has_reached(generation);
-        let behind = self.machines.values().filter(behind).count();
-        Err(Violation {
-            promise: "L2, L4: when all is well, everybody gets there",
-            seen: format!(
-                "{behind} of {} have not, {} slots are taken, {:?}",
-                self.machines.len(),
-                self.rollout.ledger.reservations.len(),
-                self.rollout.ledger.stage
-            ),
-        })
-    }
-
-    fn is_done(&self) -> bool {
-        let Ledger {
-            generation,
-            revision: wanted,
-            ..
-        } = &self.rollout.ledger;
-        let there = self
+        let uids: Vec<_> = self.coordinators[which]
+            .engine
+            .watches
+            .keys()
+            .cloned()
+            .collect();
+        let Some(one) = self.any(uids.len()) else {
+            return Ok(());
+        };
+        let leaves = Time(self.now.0 + self.rng.u64(0..20_000));
+        let Some(watch) = self.coordinators[which].engine.watches.get_mut(&uids[one]) else {
+            return Ok(());
+        };
+        let schedulable: BTreeMap<_, _> = self
             .machines
-            .values()
-            .all(|one| one.node.has_reached(*generation));
-        // Without a node nobody sees anything.
-        let seen = self.machines.is_empty() || *wanted == revision(self.secret);
-        there && seen && self.rollout.ledger.reservations.is_empty()
+            .iter()
+            .map(|(name, one)| (name.clone(), one.node.is_schedulable()))
+            .collect();
+        let machine = self.machines.get_mut(&watch.name);
+        let Some(machine) = machine.filter(|machine| machine.node.uid == uids[one]) else {
+            return Ok(());
+        };
+        let gone = |pod: &Pod| pod.leaves.is_some_and(|leaves| leaves <= self.now);
+        machine.pods.retain(|pod| !gone(pod));
+        let there = |pod: &&Pod| pod.comes <= self.now;
+        watch.list(machine.pods.iter().filter(there).count(), self.now);
+        if !watch.ordered {
+            return Ok(());
+        }
+        let is_schedulable = |name: &str| schedulable.get(name).copied().unwrap_or(true);
+        let pods = machine.pods.iter_mut();
+        for pod in pods.filter(|pod| pod.may_go(self.now, is_schedulable)) {
+            pod.leaves = Some(leaves);
+            self.evictions += 1;
+            self.oath.evicts(&watch.name, watch.serial)?;
+        }
+        Ok(())
     }
 }

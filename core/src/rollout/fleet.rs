@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::cordon::{Cordon, DrainView, Mark};
 use super::revision::Revision;
 
 /// All nodes, as one complete list had them. It may be old.
@@ -34,6 +35,13 @@ pub struct Node {
     pub ready: bool,
     /// Whether somebody has said that it is to be left alone, or maintains it otherwise.
     pub held: bool,
+    /// Whether the node was read at the API server *after* the ledger was read: what it shows then came after what the ledger
+    /// says. A list that is older proves nothing of what was done meanwhile.
+    pub current: bool,
+    /// Whether pods may be scheduled to it, and whose wish that is.
+    pub cordon: Cordon,
+    /// What whoever evicts has seen of its pods.
+    pub drain: Option<DrainView>,
     /// What its agent is told, and what it tells.
     pub record: Option<Record>,
 }
@@ -55,7 +63,7 @@ pub struct Record {
 pub struct Permit {
     /// The node's UID.
     pub uid: String,
-    /// What it may take.
+    /// What it may take. 0 is nothing: it takes the place of a permit that is called back, and is not answered.
     pub generation: u64,
     /// Which one of all permits of the rollout's object it is.
     pub serial: u64,
@@ -79,6 +87,13 @@ pub enum Outcome {
     Failed(String),
 }
 
+impl Permit {
+    /// Whether it allows nothing.
+    pub fn is_void(&self) -> bool {
+        self.generation == 0
+    }
+}
+
 impl Record {
     /// The permit that the agent of the node with this UID is to act on: one that it has not answered, and that is newer
     /// than the last one that it has. A permit that comes back is refused: its slot may be somebody else's by now.
@@ -91,7 +106,7 @@ impl Record {
                 answered if answered.uid == uid => answered.serial,
                 _ => 0,
             });
-        (permit.serial > answered).then_some(permit)
+        (permit.serial > answered && !permit.is_void()).then_some(permit)
     }
 }
 
@@ -112,6 +127,46 @@ impl Node {
             .as_ref()
             .and_then(|record| record.permit.as_ref());
         given.is_some_and(|given| given.uid == permit.uid && given.serial > permit.serial)
+    }
+
+    /// Our mark, whatever became of the flag. One that names another node is none.
+    pub fn mark(&self) -> Option<&Mark> {
+        match &self.cordon {
+            Cordon::Ours(mark) | Cordon::TakenOver { mark, .. } if mark.uid == self.uid => {
+                Some(mark)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether pods may be scheduled to it.
+    pub fn is_schedulable(&self) -> bool {
+        match self.cordon {
+            Cordon::None => true,
+            Cordon::TakenOver { schedulable, .. } => schedulable,
+            Cordon::Ours(_) | Cordon::Foreign => false,
+        }
+    }
+
+    /// Whether it is cordoned by us, for the reservation with this mark.
+    pub fn is_cordoned_for(&self, serial: u64) -> bool {
+        matches!(self.cordon, Cordon::Ours(_))
+            && self.mark().is_some_and(|mark| mark.serial == serial)
+    }
+
+    /// Whether it was cordoned for the reservation with this mark, and somebody has undone that. That the mark is not there
+    /// proves it only once the node was read after the ledger.
+    pub(super) fn is_taken_over(&self, serial: u64) -> bool {
+        match self.mark().filter(|mark| mark.serial == serial) {
+            Some(_) => !matches!(self.cordon, Cordon::Ours(_)),
+            None => self.current,
+        }
+    }
+
+    /// Whether its agent may be acting: it has a permit that it has not answered.
+    pub(super) fn may_be_acting(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|record| record.unanswered(&self.uid).is_some())
     }
 
     /// What became of this permit, as far as the node has said.

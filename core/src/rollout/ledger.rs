@@ -7,6 +7,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::fleet::Permit;
+use super::reservation::{Parked, Reservation, Why};
 use super::revision::Revision;
 use super::time::Time;
 
@@ -27,6 +28,9 @@ pub struct Ledger {
     pub reservations: BTreeMap<String, Reservation>,
     /// Nodes that failed since the rollout began or was resumed, by UID: each counts once.
     pub failures: BTreeMap<String, Failure>,
+    /// Nodes that were given up before they had a permit, by UID: their pods did not go, or somebody uncordoned them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parked: BTreeMap<String, Parked>,
     /// Why no new node starts, until a human or a new generation says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
@@ -63,19 +67,6 @@ pub enum Stage {
     },
     /// Everybody else.
     Waves,
-}
-
-/// A node's slot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Reservation {
-    /// What it may do.
-    pub permit: Permit,
-    /// When it got the slot.
-    pub since: Time,
-    /// When its record was seen to have the permit; its deadline counts from there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub permitted: Option<Time>,
 }
 
 /// A node that failed.
@@ -134,6 +125,36 @@ impl Ledger {
             generation: self.generation,
             serial: self.permits,
         }
+    }
+
+    /// A permit that allows nothing, and is newer than all others.
+    pub(super) fn void(&mut self, uid: &str) -> Permit {
+        Permit {
+            generation: 0,
+            ..self.permit(uid)
+        }
+    }
+
+    /// Notes that a node failed, once.
+    pub(super) fn fail(&mut self, uid: &str, node: &str, reason: &str, now: Time) {
+        let failure = Failure {
+            node: node.to_owned(),
+            reason: reason.to_owned(),
+            since: now,
+        };
+        self.failures.entry(uid.to_owned()).or_insert(failure);
+    }
+
+    /// Notes that a node was given up.
+    pub(super) fn park(&mut self, uid: &str, node: &str, why: Why, now: Time) {
+        let times = self.parked.get(uid).map_or(0, |former| former.times);
+        let parked = Parked {
+            node: node.to_owned(),
+            why,
+            since: now,
+            times: times.saturating_add(1),
+        };
+        self.parked.insert(uid.to_owned(), parked);
     }
 
     /// Reads a ledger. None is one that has not been begun.

@@ -23,6 +23,9 @@ pub struct Policy {
     pub slots_per_zone: Option<Limit>,
     /// Of those, how many of one pool.
     pub slots_per_pool: Option<Limit>,
+    /// Nodes that may be unavailable at the same time where nodes are drained, whoever is the reason: not ready, cordoned, or
+    /// at work.
+    pub max_unavailable: Option<Limit>,
     /// When it does more harm than good.
     pub failures: FailureBudget,
     /// How long a node may take before it counts as failed.
@@ -40,8 +43,38 @@ pub struct Policy {
 pub enum Strategy {
     /// The agent replaces its files: canary, soak, then waves within the limits.
     FileOnly,
+    /// The same, on nodes that are cordoned and empty.
+    Drain(Drain),
     /// The same everywhere at once, for a credential that has leaked: limits, canary, windows and failures hold nothing up.
     Immediate,
+}
+
+/// How nodes are drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long after a cordon pods may still come, whom a scheduler had sent that did not know of it.
+    pub settle: Duration,
+    /// How long a node may take to become empty. Then it is uncordoned, and tried again later.
+    pub deadline: Duration,
+    /// For how long no pod may go on two nodes before one of them yields to the other.
+    pub patience: Duration,
+    /// How long until a node is tried again: this at first, twice as long every further time, and at most
+    /// [`Drain::LONGEST_BACKOFF`] times this.
+    pub backoff: Duration,
+}
+
+impl Drain {
+    /// How many times the first pause the longest one is.
+    pub const LONGEST_BACKOFF: u32 = 32;
+
+    /// How long a node stays parked that was given up so many times.
+    pub(super) fn pause(self, times: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(times.saturating_sub(1));
+        let factor = doubled.map_or(Self::LONGEST_BACKOFF, |factor| {
+            factor.clamp(1, Self::LONGEST_BACKOFF)
+        });
+        self.backoff.saturating_mul(factor)
+    }
 }
 
 /// The nodes that go first.

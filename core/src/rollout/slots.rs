@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::decide::Waiting;
 use super::fleet::{Fleet, Node};
 use super::ledger::Ledger;
 use super::limit::Limit;
-use super::policy::Policy;
+use super::policy::{Policy, Strategy};
 
 /// What the limits leave, counted once and kept while slots are given.
 pub(super) struct Slots<'f> {
@@ -13,7 +14,9 @@ pub(super) struct Slots<'f> {
     all: Usage,
     zones: BTreeMap<Option<&'f str>, Usage>,
     pools: BTreeMap<Option<&'f str>, Usage>,
-    /// Whether all of the control plane's nodes are ready, and none has a slot.
+    /// Nodes that are unavailable or will be, where nodes are drained.
+    unavailable: Usage,
+    /// Whether all of the control plane's nodes are available, and none has a slot.
     control_plane_is_whole: bool,
 }
 
@@ -25,15 +28,17 @@ struct Usage {
 
 impl<'f> Slots<'f> {
     pub(super) fn new(policy: &'f Policy, ledger: &Ledger, fleet: &'f Fleet) -> Self {
+        // A slot whose node nobody knows any more is taken all the same.
+        let all = Usage {
+            nodes: fleet.nodes.len(),
+            taken: ledger.reservations.len(),
+        };
         let mut slots = Self {
             policy,
-            all: Usage {
-                nodes: fleet.nodes.len(),
-                // A slot whose node nobody knows any more is taken all the same.
-                taken: ledger.reservations.len(),
-            },
+            all,
             zones: BTreeMap::new(),
             pools: BTreeMap::new(),
+            unavailable: all,
             control_plane_is_whole: true,
         };
         for (name, node) in &fleet.nodes {
@@ -42,13 +47,16 @@ impl<'f> Slots<'f> {
                 usage.nodes += 1;
                 usage.taken += usize::from(taken);
             }
-            slots.control_plane_is_whole &= !node.control_plane || (node.ready && !taken);
+            let available = slots.is_available(node);
+            // Who has a slot was counted.
+            slots.unavailable.taken += usize::from(!available && !taken);
+            slots.control_plane_is_whole &= !node.control_plane || (available && !taken);
         }
         slots
     }
 
     /// Takes a slot for the node, if there is one.
-    pub(super) fn take(&mut self, node: &'f Node) -> bool {
+    pub(super) fn take(&mut self, node: &'f Node) -> Result<(), Waiting> {
         let [zone, pool] = self.of(node).map(|usage| *usage);
         let policy = self.policy;
         let free = |usage: Usage, limit: Limit| usage.taken < limit.of(usage.nodes);
@@ -56,14 +64,31 @@ impl<'f> Slots<'f> {
             && policy.slots_per_zone.is_none_or(|limit| free(zone, limit))
             && policy.slots_per_pool.is_none_or(|limit| free(pool, limit))
             && (!node.control_plane || self.control_plane_is_whole);
-        if fits {
-            self.all.taken += 1;
-            for usage in self.of(node) {
-                usage.taken += 1;
-            }
-            self.control_plane_is_whole &= !node.control_plane;
+        if !fits {
+            return Err(Waiting::Slots);
         }
-        fits
+        // Who is unavailable already makes it no worse.
+        let costs = self.drains() && self.is_available(node);
+        let limit = policy.max_unavailable.filter(|_| costs);
+        if limit.is_some_and(|limit| !free(self.unavailable, limit)) {
+            return Err(Waiting::Unavailable);
+        }
+        self.unavailable.taken += usize::from(costs);
+        self.all.taken += 1;
+        for usage in self.of(node) {
+            usage.taken += 1;
+        }
+        self.control_plane_is_whole &= !node.control_plane;
+        Ok(())
+    }
+
+    /// Whether pods run on it, and may come. Where nodes are not drained it does not matter whether they may come.
+    fn is_available(&self, node: &Node) -> bool {
+        node.ready && (!self.drains() || node.is_schedulable())
+    }
+
+    fn drains(&self) -> bool {
+        matches!(self.policy.strategy, Strategy::Drain(_))
     }
 
     /// Zone and pool of the node.

@@ -123,6 +123,7 @@ impl Intent {
             slots: spec.max_parallel,
             slots_per_zone: spec.max_parallel_per_zone,
             slots_per_pool: spec.max_parallel_per_pool,
+            max_unavailable: None,
             failures: FailureBudget {
                 count: spec.failure_budget.count,
                 percent: spec.failure_budget.percent,

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::Resource as _;
-use pullkeeper_core::rollout::{Node, Outcome, Permit, Record, Report, Revision, SecretSource};
+use pullkeeper_core::rollout::{
+    Cordon, Node, Outcome, Permit, Record, Report, Revision, SecretSource,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -196,6 +198,9 @@ impl NodeObject {
             control_plane,
             ready,
             held: self.is_held(),
+            current: false,
+            cordon: Cordon::None,
+            drain: None,
             record: record
                 .filter(|record| record.spec.node_uid == self.metadata.uid)
                 .map(RecordObject::record),

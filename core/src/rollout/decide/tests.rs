@@ -1,10 +1,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::fleet::{Record, Report};
-use super::super::policy::FailureBudget;
+use super::super::cordon::{Cordon, Mark};
+use super::super::fleet::{Outcome, Record, Report};
+use super::super::ledger::HaltReason;
+use super::super::limit::Limit;
+use super::super::policy::{Canary, FailureBudget};
+use super::super::revision::Revision;
 use super::super::revision::{SecretRevision, SecretSource};
 use super::*;
+
+mod drain;
 
 const MINUTE: u64 = 60_000;
 
@@ -20,6 +26,7 @@ fn policy() -> Policy {
         slots: Limit::Count(2),
         slots_per_zone: None,
         slots_per_pool: None,
+        max_unavailable: None,
         failures: FailureBudget {
             count: 1,
             percent: 100,
@@ -50,6 +57,30 @@ fn node(name: &str) -> Node {
             ..Record::default()
         }),
         ..Node::default()
+    }
+}
+
+impl Node {
+    /// What an order does to a node. False is nothing.
+    fn obey(&mut self, order: &Order) -> bool {
+        let next = match (order, &self.cordon) {
+            (Order::Cordon { uid, serial }, Cordon::None) => Cordon::Ours(Mark {
+                uid: uid.clone(),
+                serial: *serial,
+                prior: false,
+            }),
+            (Order::Uncordon { .. }, Cordon::Ours(mark)) if mark.prior => Cordon::Foreign,
+            (
+                Order::Uncordon { .. },
+                Cordon::TakenOver {
+                    schedulable: false, ..
+                },
+            ) => Cordon::Foreign,
+            (Order::Uncordon { .. }, Cordon::Ours(_) | Cordon::TakenOver { .. }) => Cordon::None,
+            _ => return false,
+        };
+        self.cordon = next;
+        true
     }
 }
 
@@ -87,17 +118,34 @@ impl Cluster {
         }
     }
 
-    /// Decides until nothing changes any more; gives permits, which nobody acts on.
+    /// What is decided now, by somebody who looks up what he has to.
+    fn look(&mut self) -> Decision {
+        let before = decide(&self.policy, &self.ledger, &self.fleet, self.now);
+        for name in before.unsure.values() {
+            self.node(name).current = true;
+        }
+        let decision = decide(&self.policy, &self.ledger, &self.fleet, self.now);
+        for node in self.fleet.nodes.values_mut() {
+            node.current = false;
+        }
+        decision
+    }
+
+    /// Decides until nothing changes any more; gives permits, which nobody acts on, and cordons and uncordons.
     fn decide(&mut self) -> Option<Waiting> {
         for _ in 0..100 {
-            let decision = decide(&self.policy, &self.ledger, &self.fleet, self.now);
+            let decision = self.look();
             for (name, permit) in &decision.permits {
                 let record = self.node(name).record.get_or_insert_default();
                 record.permit = Some(permit.clone());
             }
+            let mut done = false;
+            for (name, order) in &decision.orders {
+                done |= self.node(name).obey(order);
+            }
             match decision.ledger {
                 Some(ledger) => self.ledger = ledger,
-                None if decision.permits.is_empty() => return decision.waiting,
+                None if decision.permits.is_empty() && !done => return decision.waiting,
                 None => {}
             }
         }

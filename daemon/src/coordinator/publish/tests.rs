@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use pullkeeper_core::rollout::{
-    Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
+    self, Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
 };
 
 use super::*;
@@ -50,6 +50,8 @@ fn ledger(at_work: &[&str], failed: &[&str]) -> Ledger {
             permit,
             since: Time(0),
             permitted: None,
+            mark: None,
+            phase: rollout::Phase::Reserved,
         };
         ledger.reservations.insert((*name).to_owned(), reservation);
     }

@@ -1,0 +1,73 @@
+//! What has become of those that have a slot.
+
+use super::super::fleet::Outcome;
+use super::super::reservation::Reservation;
+use super::drain::{Situation, step, who_yields};
+use super::gates::closed;
+use super::{Fleet, Ledger, Node, Policy, Time};
+
+/// Gives back the slots of nodes that are done or gone, notes who failed, and how far the others are.
+pub(super) fn settle(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) {
+    let situation = Situation {
+        policy,
+        closed: closed(policy, ledger),
+        yields: who_yields(ledger, policy, fleet),
+        now,
+    };
+    for (name, mut reservation) in std::mem::take(&mut ledger.reservations) {
+        let uid = &reservation.permit.uid;
+        let node = fleet.nodes.get(&name).filter(|node| node.uid == *uid);
+        let keeps = match (node, reservation.mark) {
+            (None, _) => !fleet.gone.contains(uid),
+            (Some(node), None) => waits(ledger, policy, &name, &mut reservation, node, now),
+            (Some(node), Some(mark)) => {
+                step(ledger, &situation, &name, &mut reservation, node, mark)
+            }
+        };
+        if keeps {
+            ledger.reservations.insert(name, reservation);
+        }
+    }
+}
+
+/// Whether a node that replaces its files only has not answered.
+fn waits(
+    ledger: &mut Ledger,
+    policy: &Policy,
+    name: &str,
+    reservation: &mut Reservation,
+    node: &Node,
+    now: Time,
+) -> bool {
+    match node.outcome(&reservation.permit) {
+        Some(Outcome::Reached) => false,
+        Some(Outcome::Failed(reason)) => {
+            ledger.fail(&node.uid, name, reason, now);
+            false
+        }
+        None => {
+            is_late(ledger, policy, name, reservation, node, now);
+            true
+        }
+    }
+}
+
+/// Notes when its record has the permit, and that it failed if it says nothing for long. Nobody knows what it does then, so it
+/// keeps its slot.
+pub(super) fn is_late(
+    ledger: &mut Ledger,
+    policy: &Policy,
+    name: &str,
+    reservation: &mut Reservation,
+    node: &Node,
+    now: Time,
+) {
+    if !node.has_permit(&reservation.permit) {
+        return;
+    }
+    let permitted = *reservation.permitted.get_or_insert(now);
+    if now.since(permitted) > policy.deadline {
+        let reason = "it has said nothing within the deadline";
+        ledger.fail(&node.uid, name, reason, now);
+    }
+}

@@ -1,0 +1,154 @@
+//! What goes wrong, and what humans do.
+
+use pullkeeper_core::rollout::{Cordon, Limit, Mark, Phase, Strategy};
+
+use super::{Coordinator, Guard, Machine, Pod, World};
+
+impl World {
+    /// Something breaks: a coordinator, a node, a condition.
+    pub(super) fn disturb(&mut self) {
+        let names: Vec<_> = self.machines.keys().cloned().collect();
+        let (Some(node), Some(coordinator)) =
+            (self.any(names.len()), self.any(self.coordinators.len()))
+        else {
+            return;
+        };
+        let name = names[node].clone();
+        match self.rng.u32(0..9) {
+            0 => self.coordinators[coordinator] = Coordinator::default(),
+            1 => {
+                self.machines.remove(&name);
+                self.tell(format!("{name} is gone"));
+            }
+            2 => {
+                let control_plane = self.machines[&name].node.control_plane;
+                let machine = self.machine(control_plane);
+                self.tell(format!("{name} is {} now", machine.node.uid));
+                self.machines.insert(name, machine);
+            }
+            3 => {
+                let name = format!("node-{:04}", self.born);
+                let machine = self.machine(false);
+                self.machines.insert(name, machine);
+            }
+            4 => {
+                if let Some(machine) = self.machines.get_mut(&name) {
+                    machine.node.ready = !machine.node.ready;
+                    machine.node_version += 1;
+                }
+            }
+            5 => self.entangle(&name),
+            _ => {
+                let pod = self.pod();
+                let now = self.now;
+                let machine = self.machines.get_mut(&name);
+                if let Some(machine) = machine.filter(|one| one.takes_pods(now)) {
+                    machine.pods.push(pod);
+                }
+            }
+        }
+    }
+
+    /// Two nodes that are drained get pods of the same application, neither of which may go while the other one is.
+    fn entangle(&mut self, name: &str) {
+        let takes = |one: &Machine| one.takes_pods(self.now);
+        if !self.machines.get(name).is_some_and(takes) {
+            return;
+        }
+        let mut others = self.machines.iter().rev();
+        let drained = others
+            .find(|(other, one)| other.as_str() != name && takes(one) && one.node.mark().is_some());
+        let Some((other, _)) = drained else {
+            return;
+        };
+        let other = other.clone();
+        for (name, sibling) in [(name.to_owned(), other.clone()), (other, name.to_owned())] {
+            if let Some(machine) = self.machines.get_mut(&name) {
+                machine
+                    .pods
+                    .push(Pod::new(Guard::Sibling(sibling), self.now));
+            }
+        }
+    }
+
+    /// A human does something to a node, by hand.
+    fn handle(&mut self) {
+        let (what, with_mark) = (self.rng.u32(0..6), self.rng.u32(0..5) == 0);
+        let now = self.now;
+        // Humans look at what happens.
+        let at_work = self.rng.bool();
+        let names = self.machines.keys();
+        let reserved = &self.rollout.ledger.reservations;
+        let names = names.filter(|name| !at_work || reserved.contains_key(*name));
+        let names: Vec<_> = names.cloned().collect();
+        let Some(which) = self.any(names.len()) else {
+            return;
+        };
+        let name = &names[which];
+        let reserved = &self.rollout.ledger.reservations;
+        let Some(machine) = self.machines.get_mut(name) else {
+            return;
+        };
+        let before = machine.node.cordon.clone();
+        match what {
+            0 => machine.node.held = true,
+            1 => machine.node.held = false,
+            2 | 3 => {
+                let mark = machine.node.mark().map(|mark| mark.serial);
+                let noticed = reserved
+                    .get(name)
+                    .is_some_and(|one| one.mark == mark && one.phase != Phase::Reserved);
+                machine.lifted.extend(mark.filter(|_| noticed));
+                machine.uncordon_by_hand(with_mark, now);
+            }
+            4 => machine.cordon_by_hand(now),
+            // To keep it cordoned, whoever did it.
+            _ => {
+                if let Cordon::Ours(mark) = &before {
+                    let mark = Mark {
+                        prior: true,
+                        ..mark.clone()
+                    };
+                    machine.set_cordon(Cordon::Ours(mark), now);
+                }
+            }
+        }
+        machine.node_version += 1;
+        if machine.node.cordon != before {
+            let what = format!("by hand: {name} {:?}", machine.node.cordon);
+            self.tell(what);
+        }
+    }
+
+    /// A human does something. Every change of what is wanted is a new version of the object.
+    pub(super) fn interfere(&mut self) {
+        let policy = &mut self.rollout.policy;
+        match self.rng.u32(0..11) {
+            0 => policy.paused = !policy.paused,
+            1 => policy.open = !policy.open,
+            2 => policy.slots = Limit::Count(self.rng.u32(0..5)),
+            3 => policy.resumes += u64::from(self.rollout.ledger.is_halted()),
+            4 => {
+                self.secret += 1;
+                self.tell(format!("the Secret changes: {}", self.secret));
+                return;
+            }
+            5 => policy.failures.count = self.rng.u32(0..4),
+            6 => {
+                policy.strategy = match self.rng.u32(0..6) {
+                    0 => Strategy::Immediate,
+                    1..3 => Strategy::FileOnly,
+                    _ => Strategy::Drain(self.drain),
+                };
+                policy.slots = Limit::Percent(self.rng.u8(1..=50));
+            }
+            _ => {
+                self.handle();
+                return;
+            }
+        }
+        self.rollout.version += 1;
+        let what = format!("wanted: {:?}", self.rollout.policy);
+        self.tell(what);
+    }
+}
