@@ -100,6 +100,10 @@ impl World {
                     .is_some_and(|one| one.mark == mark && one.phase != Phase::Reserved);
                 machine.lifted.extend(mark.filter(|_| noticed));
                 machine.uncordon_by_hand(with_mark, now);
+                // Who takes the mark away too before anybody has noticed leaves a node that was never cordoned.
+                if let Some(mark) = mark.filter(|_| with_mark && !noticed) {
+                    machine.lifted.remove(&mark);
+                }
             }
             4 => machine.cordon_by_hand(now),
             // To keep it cordoned, whoever did it.
