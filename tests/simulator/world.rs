@@ -372,7 +372,8 @@ impl World {
                     if blunt {
                         machine.set_cordon(Cordon::None, self.now);
                     }
-                    Oath::uncordons(&name, &before, &machine.node.cordon)?;
+                    let after = &machine.node.cordon;
+                    Oath::uncordons(&name, &before, after, &self.rollout.ledger)?;
                     self.tell(format!("{name} is uncordoned: {before:?}"));
                 }
             }

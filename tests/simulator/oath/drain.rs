@@ -176,6 +176,14 @@ fn proceeds(
             if look.node(name).is_none_or(|node| node.uid != *uid) {
                 return Ok(());
             }
+            let node = look.node(name);
+            let taken_over = node.is_some_and(|node| {
+                let ours = node.mark().is_some_and(|own| own.serial == mark);
+                ours && !node.is_cordoned_for(mark)
+            });
+            if taken_over {
+                return broken("S7: a node that a human uncordoned is left to them", name);
+            }
             match look.read.policy.strategy {
                 Strategy::Drain(drain) if !overdue(drain) => {}
                 Strategy::Drain(_) => return broken("L3: a drain comes to an end", name),
@@ -273,7 +281,14 @@ impl Oath {
     }
 
     /// A cordon was taken from a node.
-    pub(crate) fn uncordons(name: &str, before: &Cordon, after: &Cordon) -> Kept {
+    pub(crate) fn uncordons(name: &str, before: &Cordon, after: &Cordon, ledger: &Ledger) -> Kept {
+        let reserved = ledger.reservations.get(name);
+        if let (Cordon::Ours(mark), Some(reserved)) = (before, reserved)
+            && reserved.mark == Some(mark.serial)
+            && !matches!(reserved.phase, Phase::Restoring { .. })
+        {
+            return broken("S3: who is at work stays cordoned", name);
+        }
         let foreign = match before {
             Cordon::Foreign
             | Cordon::TakenOver {

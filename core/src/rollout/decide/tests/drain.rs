@@ -535,3 +535,58 @@ fn a_ledger_says_how_far_a_drain_is_and_one_of_before_drains_is_read() {
     let reservation = &cluster.ledger.reservations["a"];
     assert!(matches!(reservation.phase, Phase::Drained { .. }));
 }
+
+#[test]
+fn what_was_seen_before_the_ledger_was_read_moves_nothing() {
+    let mut cluster = Cluster::draining(&["a"]);
+    cluster.pods("a", 0, Duration::ZERO);
+    for phase in ["Draining", "Drained", "Verifying", "Restoring"] {
+        assert_eq!(cluster.stands("a").0, phase);
+        let Cluster {
+            policy,
+            ledger,
+            fleet,
+            now,
+        } = &cluster;
+        let old = decide(policy, ledger, fleet, *now);
+        assert!(old.ledger.is_none() && old.permits.is_empty(), "{phase}");
+        assert_eq!(old.unsure["uid-of-a"], "a");
+        if phase == "Drained" {
+            let permit = cluster.step().permits["a"].clone();
+            cluster.node("a").record.get_or_insert_default().permit = Some(permit);
+            cluster.reach("a");
+        }
+        cluster.step();
+        if phase == "Verifying" {
+            cluster.uncordon("a", true);
+        }
+    }
+    assert!(cluster.reserved().is_empty());
+}
+
+#[test]
+fn who_acts_goes_on_with_a_new_generation_whatever_became_of_its_cordon() {
+    let mut cluster = Cluster::draining(&["a"]);
+    cluster.empty("a");
+    assert!(cluster.has_begun("a"));
+    let unseen = cluster.fleet.nodes["a"].record.clone();
+    cluster.change(2);
+    cluster.uncordon("a", false);
+    let acting = cluster.ledger.clone();
+    cluster.decide();
+    assert!(cluster.has_begun("a"));
+    // Somebody who had not seen the first permit has begun to call the second one back, and a third generation came.
+    cluster.ledger = acting;
+    cluster.node("a").record.as_mut().unwrap().permit = None;
+    cluster.step();
+    cluster.step();
+    assert_eq!(cluster.stands("a"), ("Withdrawing", Some(Why::TakenOver)));
+    let permit = unseen.unwrap().permit;
+    cluster.node("a").record.as_mut().unwrap().permit = permit;
+    cluster.change(3);
+    cluster.step();
+    cluster.decide();
+    let reservation = &cluster.ledger.reservations["a"];
+    assert_eq!(reservation.permit.generation, cluster.ledger.generation);
+    assert!(cluster.has_begun("a"));
+}
