@@ -147,7 +147,7 @@ impl Coordinator {
                     seen: seen(uid).node,
                     blunt: flaw == Some(Flaw::UncordonsAll),
                 }),
-                Order::Drain { .. } => None,
+                Order::Inspect { .. } | Order::Drain { .. } => None,
             });
         let mut writes: Vec<_> = permits.chain(orders).collect();
         writes.extend(decision.ledger.clone().map(|ledger| Write::Ledger {

@@ -18,10 +18,12 @@ pub(crate) struct Watch {
     pub(crate) serial: u64,
     /// Whether pods are to be evicted now.
     pub(crate) ordered: bool,
-    /// When the cordon was seen first.
-    cordoned: Time,
+    /// When the cordon was seen first; before that it is seen whether the pods would go.
+    pub(crate) cordoned: Option<Time>,
     /// How long that was ago when the pods were listed, and how many there were.
     listed: Option<(Duration, usize)>,
+    /// Which of them would not go.
+    blockers: Vec<String>,
     /// When the last one went.
     progress: Time,
 }
@@ -32,20 +34,37 @@ impl Engine {
         self.watches.retain(|uid, watch| {
             watch.ordered = false;
             let node = fleet.nodes.get(&watch.name);
-            node.is_some_and(|node| node.uid == *uid && node.is_cordoned_for(watch.serial))
+            let cordoned =
+                node.is_some_and(|node| node.uid == *uid && node.is_cordoned_for(watch.serial));
+            let next = match orders.get(&watch.name) {
+                Some(Order::Inspect { serial, .. } | Order::Cordon { serial, .. }) => Some(*serial),
+                _ => None,
+            };
+            cordoned || next == Some(watch.serial)
         });
         for (name, order) in orders {
-            let Order::Drain { uid, serial } = order else {
+            let (Order::Inspect { uid, serial } | Order::Drain { uid, serial }) = order else {
                 continue;
             };
-            let watch = self.watches.entry(uid.clone()).or_insert_with(|| Watch {
+            let new = || Watch {
                 name: name.clone(),
                 serial: *serial,
-                ordered: true,
-                cordoned: now,
+                ordered: false,
+                cordoned: None,
                 listed: None,
+                blockers: Vec::new(),
                 progress: now,
-            });
+            };
+            let watch = self.watches.entry(uid.clone()).or_insert_with(new);
+            if matches!(order, Order::Inspect { .. }) {
+                continue;
+            }
+            if watch.cordoned.is_none() {
+                *watch = Watch {
+                    cordoned: Some(now),
+                    ..new()
+                };
+            }
             watch.ordered = true;
         }
     }
@@ -59,7 +78,8 @@ impl Engine {
             settled,
             left,
             idle: now.since(watch.progress),
-            blockers: Vec::new(),
+            throttled: Duration::ZERO,
+            blockers: watch.blockers.clone(),
         })
     }
 }
@@ -70,6 +90,14 @@ impl Watch {
         if self.listed.is_none_or(|(_, before)| left < before) {
             self.progress = now;
         }
-        self.listed = Some((now.since(self.cordoned), left));
+        let settled = self
+            .cordoned
+            .map_or(Duration::ZERO, |since| now.since(since));
+        self.listed = Some((settled, left));
+    }
+
+    /// Takes in which pods would not go.
+    pub(crate) fn inspect(&mut self, blockers: Vec<String>) {
+        self.blockers = blockers;
     }
 }

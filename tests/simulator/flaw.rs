@@ -32,6 +32,8 @@ pub enum Flaw {
     CordonsFirst,
     /// Cordons whatever has become of the node since it was seen.
     CordonsBlindly,
+    /// Cordons whoever has a slot, whether its pods would go or not.
+    SkipsInspection,
     /// Cordons for a ledger that was not read again.
     CordonsUnread,
     /// Gives slots back before nodes are uncordoned.
@@ -173,6 +175,14 @@ impl Flaw {
                 {
                     reservation.mark = Some(reservation.permit.serial);
                     reservation.phase = Phase::Reserved;
+                }
+            }
+            (Self::SkipsInspection, _) => {
+                for order in orders.values_mut() {
+                    if let Order::Inspect { uid, serial } = order {
+                        let (uid, serial) = (uid.clone(), *serial);
+                        *order = Order::Cordon { uid, serial };
+                    }
                 }
             }
             (Self::PausesCleanUp, _) if policy.paused => {

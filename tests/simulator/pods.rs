@@ -22,6 +22,8 @@ pub(crate) enum Guard {
     None,
     /// A budget that is spent until then.
     Until(Time),
+    /// A budget that is spent from then on.
+    From(Time),
     /// A budget that allows nothing, ever.
     Always,
     /// A budget that needs its sibling, which is on this node and has nowhere to go either.
@@ -44,6 +46,7 @@ impl Pod {
             && match &self.guard {
                 Guard::None => true,
                 Guard::Until(until) => *until <= now,
+                Guard::From(from) => now < *from,
                 Guard::Always => false,
                 Guard::Sibling(node) => is_schedulable(node),
             }

@@ -37,6 +37,7 @@ fn no_promise_is_broken() {
     assert!(drains > 1000, "{drains}");
     // What never happens is not looked at.
     for why in [
+        "Blocked",
         "Done",
         "Failed",
         "Foreign",
@@ -75,10 +76,11 @@ fn every_mistake_is_noticed() {
         (Flaw::Unhalts, &["S13", "S14", "S15", "L2"]),
         (Flaw::SkipsTheSoak, &["S15"]),
         (Flaw::CountsTwice, &["S1"]),
-        (Flaw::KeepsSlots, &["S1", "L2"]),
+        (Flaw::KeepsSlots, &["S1", "S4", "L2"]),
         (Flaw::NoControlPlane, &["S16"]),
         (Flaw::CordonsFirst, &["S2"]),
         (Flaw::CordonsBlindly, &["S6", "S7"]),
+        (Flaw::SkipsInspection, &["no cordon before"]),
         (Flaw::CordonsUnread, &["S7"]),
         (Flaw::ReleasesFirst, &["S3"]),
         (Flaw::UncordonsAll, &["S5"]),

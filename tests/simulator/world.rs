@@ -183,7 +183,8 @@ impl World {
         let guard = match self.rng.u32(0..40) {
             _ if self.is_calm => Guard::None,
             0..3 => Guard::Always,
-            3..8 => Guard::Until(Time(self.now.0 + self.rng.u64(0..300_000))),
+            3..6 => Guard::Until(Time(self.now.0 + self.rng.u64(0..300_000))),
+            6..8 => Guard::From(Time(self.now.0 + self.rng.u64(0..300_000))),
             8..11 => Guard::Sibling(format!("node-{:04}", self.rng.u32(0..12))),
             _ => Guard::None,
         };
@@ -371,11 +372,15 @@ impl World {
             .keys()
             .cloned()
             .collect();
-        let Some(one) = self.any(uids.len()) else {
-            return Ok(());
-        };
+        match self.any(uids.len()) {
+            Some(one) => self.look_at_pods(which, &uids[one]),
+            None => Ok(()),
+        }
+    }
+
+    fn look_at_pods(&mut self, which: usize, uid: &str) -> Kept {
         let leaves = Time(self.now.0 + self.rng.u64(0..20_000));
-        let Some(watch) = self.coordinators[which].engine.watches.get_mut(&uids[one]) else {
+        let Some(watch) = self.coordinators[which].engine.watches.get_mut(uid) else {
             return Ok(());
         };
         let schedulable: BTreeMap<_, _> = self
@@ -384,17 +389,22 @@ impl World {
             .map(|(name, one)| (name.clone(), one.node.is_schedulable()))
             .collect();
         let machine = self.machines.get_mut(&watch.name);
-        let Some(machine) = machine.filter(|machine| machine.node.uid == uids[one]) else {
+        let Some(machine) = machine.filter(|machine| machine.node.uid == uid) else {
             return Ok(());
         };
         let gone = |pod: &Pod| pod.leaves.is_some_and(|leaves| leaves <= self.now);
         machine.pods.retain(|pod| !gone(pod));
         let there = |pod: &&Pod| pod.comes <= self.now;
         watch.list(machine.pods.iter().filter(there).count(), self.now);
+        let is_schedulable = |name: &str| schedulable.get(name).copied().unwrap_or(true);
+        if watch.cordoned.is_none() {
+            let stays = |pod: &&Pod| pod.leaves.is_none() && !pod.may_go(self.now, is_schedulable);
+            let pods = machine.pods.iter().filter(there).filter(stays);
+            watch.inspect(pods.map(|pod| format!("{:?}", pod.guard)).collect());
+        }
         if !watch.ordered {
             return Ok(());
         }
-        let is_schedulable = |name: &str| schedulable.get(name).copied().unwrap_or(true);
         let pods = machine.pods.iter_mut();
         for pod in pods.filter(|pod| pod.may_go(self.now, is_schedulable)) {
             pod.leaves = Some(leaves);

@@ -34,7 +34,8 @@ pub struct Mark {
 }
 
 /// What whoever evicts has seen of a node's pods, by complete lists. How long something has lasted is told by its own
-/// monotonic clock, so that no two clocks are ever compared; one that begins anew begins to count anew.
+/// monotonic clock, so that no two clocks are ever compared; one that begins anew begins to count anew. Before the node is
+/// cordoned it says what the pods' evictions would come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DrainView {
     /// The cordon that it is about.
@@ -45,6 +46,8 @@ pub struct DrainView {
     pub left: usize,
     /// For how long no pod has gone.
     pub idle: Duration,
-    /// What keeps pods from going.
+    /// For how long altogether the API server has put evictions off, for its own sake and not for the pods'.
+    pub throttled: Duration,
+    /// What keeps pods from going, each with the pod's name.
     pub blockers: Vec<String>,
 }

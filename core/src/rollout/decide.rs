@@ -73,7 +73,7 @@ pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Dec
         permits: orders::permits(policy, ledger, &next, fleet),
         orders: orders::orders(policy, ledger, &next, fleet),
         missing: look_up::missing(&next, fleet),
-        unsure: look_up::unsure(ledger, &next, fleet),
+        unsure: look_up::unsure(policy, ledger, &next, fleet),
         outdated: superseded && !fleet.fresh,
         ledger: (next != *ledger).then_some(next),
         waiting,

@@ -34,7 +34,7 @@ pub struct Reservation {
     rename_all_fields = "camelCase"
 )]
 pub enum Phase {
-    /// It has its slot: it may be cordoned. Where only files are replaced, it may have its permit.
+    /// It has its slot: once its pods are known to go, it may be cordoned. Where only files are replaced, it may have its permit.
     #[default]
     Reserved,
     /// It was seen cordoned by us: its pods may be evicted.
@@ -92,6 +92,8 @@ pub enum Why {
     Foreign,
     /// Somebody uncordoned it while it was at work. It is left to them until the next generation, or until somebody resumes.
     TakenOver,
+    /// Its pods would not go, so it was not cordoned. It is tried again later.
+    Blocked,
     /// Its pods did not go in time. It is tried again later.
     Overdue,
     /// Its pods and another node's wait for each other. It is tried again later.
@@ -153,6 +155,7 @@ impl Why {
             Self::Held => "Held",
             Self::Foreign => "Foreign",
             Self::TakenOver => "TakenOver",
+            Self::Blocked => "Blocked",
             Self::Overdue => "Overdue",
             Self::Stuck => "Stuck",
         }
@@ -160,6 +163,9 @@ impl Why {
 
     /// Whether the node is given up for a while, or for the rest of the generation.
     pub(super) fn parks(self) -> bool {
-        matches!(self, Self::TakenOver | Self::Overdue | Self::Stuck)
+        matches!(
+            self,
+            Self::TakenOver | Self::Blocked | Self::Overdue | Self::Stuck
+        )
     }
 }

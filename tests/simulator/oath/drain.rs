@@ -95,7 +95,8 @@ pub(crate) fn decides<'m>(
 /// What is ordered was promised before, and is still to be done.
 fn ordered(look: &Look<'_>, name: &str, order: &Order) -> Kept {
     let node = look.node(name);
-    let (Order::Cordon { uid, serial }
+    let (Order::Inspect { uid, serial }
+    | Order::Cordon { uid, serial }
     | Order::Drain { uid, serial }
     | Order::Uncordon { uid, serial }) = order;
     let reserved = look.read.ledger.reservations.get(name);
@@ -129,6 +130,9 @@ fn ordered(look: &Look<'_>, name: &str, order: &Order) -> Kept {
         Order::Cordon { .. } if node.is_none_or(|node| node.cordon != Cordon::None) => {
             broken("S5: who is cordoned is left alone", name)
         }
+        Order::Cordon { .. } if !would_go(node, *serial) => {
+            broken("no cordon before the pods are known to go", name)
+        }
         Order::Drain { .. } if node.is_none_or(|node| !node.is_cordoned_for(*serial)) => {
             broken("S7: nobody is evicted once a human has uncordoned", name)
         }
@@ -137,6 +141,12 @@ fn ordered(look: &Look<'_>, name: &str, order: &Order) -> Kept {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether evictions that change nothing have said that the pods of a node would go.
+fn would_go(node: Option<&Node>, serial: u64) -> bool {
+    let seen = node.and_then(|node| node.drain.as_ref());
+    seen.is_some_and(|seen| seen.serial == serial && seen.blockers.is_empty())
 }
 
 /// A node that is drained takes steps that have come about, and no other ones.

@@ -1,6 +1,6 @@
 //! What coordinators look at, and what they make of it.
 
-use pullkeeper_core::rollout::{Decision, Phase};
+use pullkeeper_core::rollout::{Decision, Order, Phase};
 
 use super::{Flaw, Kept, Look, Oath, Violation, World, Write, decides};
 
@@ -51,6 +51,18 @@ impl World {
             .engine
             .follow(orders, &coordinator.fleet, self.now);
         coordinator.forget();
+        let inspects = orders.values().filter_map(|order| match order {
+            Order::Inspect { uid, .. } => Some(uid.clone()),
+            _ => None,
+        });
+        let inspects: Vec<_> = inspects.collect();
+        // Some answers come at once.
+        if self.rng.bool() {
+            for uid in inspects {
+                self.look_at_pods(which, &uid)?;
+            }
+        }
+        let coordinator = &self.coordinators[which];
         let unchanged = coordinator
             .rollout
             .as_ref()

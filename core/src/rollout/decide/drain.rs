@@ -10,6 +10,8 @@
 //! Whatever stops a node before it may have a permit leads to the same clean-up. One that may have a permit acts on it, unless
 //! it was called back.
 
+use std::time::Duration;
+
 use super::super::cordon::{Cordon, DrainView};
 use super::super::fleet::Outcome;
 use super::super::policy::Drain;
@@ -40,7 +42,7 @@ pub(super) fn step(
     let Situation { policy, now, .. } = *situation;
     let ours = node.is_cordoned_for(mark);
     let next = match &reservation.phase {
-        Phase::Reserved => match situation.stops(node, reservation.since) {
+        Phase::Reserved => match situation.stops(node, reservation.since, mark) {
             Some(why) => restore(why, now),
             None if ours => Some(Phase::Draining { since: now }),
             None => match node.cordon {
@@ -48,15 +50,18 @@ pub(super) fn step(
                     restore(Why::TakenOver, now)
                 }
                 Cordon::Foreign => restore(Why::Foreign, now),
+                Cordon::None if seen(node, mark).is_some_and(|seen| !seen.blockers.is_empty()) => {
+                    restore(Why::Blocked, now)
+                }
                 // One that is left of a former slot goes first.
                 _ => None,
             },
         },
-        Phase::Draining { since } => match situation.stops(node, *since) {
+        Phase::Draining { since } => match situation.stops(node, *since, mark) {
             _ if !ours && node.is_taken_over(mark) => restore(Why::TakenOver, now),
             Some(why) => restore(why, now),
             None if situation.yields == Some(mark) => restore(Why::Stuck, now),
-            None if ours && node.current && situation.is_empty(node, mark) => {
+            None if ours && node.current && is_empty(policy, node, mark) => {
                 Some(Phase::Drained { since: now })
             }
             None => None,
@@ -136,11 +141,14 @@ fn restore(why: Why, since: Time) -> Option<Phase> {
 
 impl Situation<'_> {
     /// Why a node that cannot have a permit yet goes no further.
-    fn stops(&self, node: &Node, since: Time) -> Option<Why> {
+    fn stops(&self, node: &Node, since: Time, mark: u64) -> Option<Why> {
         let Strategy::Drain(drain) = self.policy.strategy else {
             return Some(Why::Strategy);
         };
-        let overdue = self.now.since(since) > drain.deadline;
+        // What the API server puts off is not the pods' fault; but even that has an end.
+        let throttled = seen(node, mark).map_or(Duration::ZERO, |seen| seen.throttled);
+        let patient = drain.deadline.saturating_add(throttled.min(drain.deadline));
+        let overdue = self.now.since(since) > patient;
         self.interrupts(node)
             .or_else(|| overdue.then_some(Why::Overdue))
     }
@@ -154,17 +162,18 @@ impl Situation<'_> {
             None => node.held.then_some(Why::Held),
         }
     }
-
-    /// Whether no pod is left. A list that was made too soon after the cordon proves nothing.
-    fn is_empty(&self, node: &Node, mark: u64) -> bool {
-        let Strategy::Drain(Drain { settle, .. }) = self.policy.strategy else {
-            return false;
-        };
-        seen(node, mark).is_some_and(|seen| seen.left == 0 && seen.settled >= settle)
-    }
 }
 
-fn seen(node: &Node, mark: u64) -> Option<&DrainView> {
+/// Whether no pod is left. A list that was made too soon after the cordon proves nothing.
+pub(super) fn is_empty(policy: &Policy, node: &Node, mark: u64) -> bool {
+    let Strategy::Drain(Drain { settle, .. }) = policy.strategy else {
+        return false;
+    };
+    seen(node, mark).is_some_and(|seen| seen.left == 0 && seen.settled >= settle)
+}
+
+/// What is known of its pods, for the reservation with this mark.
+pub(super) fn seen(node: &Node, mark: u64) -> Option<&DrainView> {
     node.drain.as_ref().filter(|seen| seen.serial == mark)
 }
 

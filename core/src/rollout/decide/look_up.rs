@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::reservation::Phase;
+use super::drain::is_empty;
 use super::orders::kept;
-use super::{Fleet, Ledger, Node, Stage};
+use super::{Fleet, Ledger, Node, Policy, Stage};
 
 /// Nodes that something was promised to and that the list does not have.
 pub(super) fn missing(ledger: &Ledger, fleet: &Fleet) -> BTreeMap<String, String> {
@@ -25,13 +26,15 @@ pub(super) fn missing(ledger: &Ledger, fleet: &Fleet) -> BTreeMap<String, String
 }
 
 /// Nodes that have to be read anew, after the ledger that was read: a step forward, or the end, depends on what they are like.
-pub(super) fn unsure(read: &Ledger, next: &Ledger, fleet: &Fleet) -> BTreeMap<String, String> {
+pub(super) fn unsure(
+    policy: &Policy,
+    read: &Ledger,
+    next: &Ledger,
+    fleet: &Fleet,
+) -> BTreeMap<String, String> {
     let depends = |phase: &Phase, node: &Node, mark: u64| match phase {
         Phase::Reserved | Phase::Withdrawing { .. } => false,
-        Phase::Draining { .. } => {
-            let empty = node.drain.as_ref().is_some_and(|seen| seen.left == 0);
-            !node.is_cordoned_for(mark) || empty
-        }
+        Phase::Draining { .. } => !node.is_cordoned_for(mark) || is_empty(policy, node, mark),
         Phase::Drained { .. } => !node.may_be_acting(),
         Phase::Verifying { .. } => node.ready,
         Phase::Restoring { .. } => node.mark().is_none_or(|own| own.serial != mark),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::cordon::Cordon;
 use super::super::reservation::{Phase, Reservation};
+use super::drain::seen;
 use super::gates::closed;
 use super::{Fleet, Ledger, Node, Permit, Policy};
 
@@ -11,6 +12,13 @@ use super::{Fleet, Ledger, Node, Permit, Policy};
 /// for the node with this UID, as it was seen: a write names the version that it takes the place of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// To see whether its pods would go, by evictions that change nothing, before it is cordoned.
+    Inspect {
+        /// The node's UID.
+        uid: String,
+        /// What its mark will say.
+        serial: u64,
+    },
     /// To set the flag and our mark with this serial number, in one write: once the ledger was read again, after the node,
     /// and is still the one that this was decided for. Otherwise what a human has uncordoned meanwhile, and others have
     /// cleaned up, would be cordoned again.
@@ -94,7 +102,10 @@ pub(super) fn orders(
     let forward = kept(read, next, fleet).filter_map(|(name, reservation, node)| {
         let (uid, serial) = (node.uid.clone(), reservation.mark?);
         let order = match reservation.phase {
-            Phase::Reserved if open && node.cordon == Cordon::None => Order::Cordon { uid, serial },
+            Phase::Reserved if open && node.cordon == Cordon::None => match seen(node, serial) {
+                None => Order::Inspect { uid, serial },
+                Some(_) => Order::Cordon { uid, serial },
+            },
             Phase::Draining { .. } if open && node.is_cordoned_for(serial) => {
                 Order::Drain { uid, serial }
             }

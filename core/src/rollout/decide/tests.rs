@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::cordon::{Cordon, Mark};
+use super::super::cordon::{Cordon, DrainView, Mark};
 use super::super::fleet::{Outcome, Record, Report};
 use super::super::ledger::HaltReason;
 use super::super::limit::Limit;
@@ -63,6 +63,13 @@ fn node(name: &str) -> Node {
 impl Node {
     /// What an order does to a node. False is nothing.
     fn obey(&mut self, order: &Order) -> bool {
+        if let Order::Inspect { serial, .. } = order {
+            self.drain = Some(DrainView {
+                serial: *serial,
+                ..DrainView::default()
+            });
+            return true;
+        }
         let next = match (order, &self.cordon) {
             (Order::Cordon { uid, serial }, Cordon::None) => Cordon::Ours(Mark {
                 uid: uid.clone(),

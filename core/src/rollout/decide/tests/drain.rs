@@ -1,4 +1,3 @@
-use super::super::super::cordon::DrainView;
 use super::super::super::policy::Drain;
 use super::super::super::reservation::{Phase, Why};
 use super::*;
@@ -29,7 +28,17 @@ impl Cluster {
             settled: DRAIN.settle,
             left,
             idle,
-            blockers: Vec::new(),
+            ..DrainView::default()
+        });
+    }
+
+    /// What evictions that change nothing have come to, before it is cordoned.
+    fn inspected(&mut self, name: &str, blockers: &[&str]) {
+        let serial = self.ledger.reservations[name].mark.unwrap();
+        self.node(name).drain = Some(DrainView {
+            serial,
+            blockers: blockers.iter().map(|one| (*one).to_owned()).collect(),
+            ..DrainView::default()
         });
     }
 
@@ -101,6 +110,9 @@ fn nobody_is_cordoned_or_evicted_before_that_is_persisted() {
     let mut cluster = Cluster::draining(&[]);
     cluster.fleet.nodes.insert("a".to_owned(), node("a"));
     assert!(cluster.step().orders.is_empty());
+    let orders = cluster.step().orders;
+    assert!(matches!(orders["a"], Order::Inspect { .. }));
+    assert!(cluster.node("a").obey(&orders["a"]));
     let orders = cluster.step().orders;
     let serial = cluster.ledger.reservations["a"].mark.unwrap();
     assert!(cluster.node("a").obey(&orders["a"]));
@@ -327,6 +339,57 @@ fn a_drain_that_takes_too_long_is_given_up_for_a_while_that_grows() {
     cluster.reach("a");
     assert_eq!(cluster.decide(), None);
     assert!(cluster.ledger.parked.is_empty() && cluster.ledger.failures.is_empty());
+}
+
+#[test]
+fn who_could_not_be_drained_is_not_cordoned_and_is_tried_again_later() {
+    let mut cluster = Cluster::draining(&[]);
+    for name in ["a", "b", "c"] {
+        cluster.fleet.nodes.insert(name.to_owned(), node(name));
+    }
+    cluster.step();
+    assert_eq!(cluster.reserved(), ["a", "b"]);
+    cluster.inspected("a", &["web/front-0: a budget allows nothing"]);
+    cluster.inspected("b", &[]);
+    let decision = cluster.step();
+    assert_eq!(cluster.stands("a"), ("Restoring", Some(Why::Blocked)));
+    assert!(matches!(decision.orders["b"], Order::Cordon { .. }));
+    assert!(!decision.orders.contains_key("a"));
+    cluster.decide();
+    assert_eq!(cluster.reserved(), ["b", "c"]);
+    assert_eq!(cluster.fleet.nodes["a"].cordon, Cordon::None);
+    assert_eq!(cluster.ledger.parked["uid-of-a"].why, Why::Blocked);
+    for name in ["b", "c"] {
+        cluster.empty(name);
+        cluster.reach(name);
+    }
+    assert_eq!(cluster.decide(), Some(Waiting::Parked));
+    // Nobody was harmed.
+    assert!(!cluster.ledger.is_halted() && cluster.ledger.failures.is_empty());
+    cluster.pass(5);
+    cluster.decide();
+    // What was seen for a former slot proves nothing for this one.
+    assert_eq!(cluster.stands("a"), ("Draining", None));
+}
+
+#[test]
+fn what_the_api_server_puts_off_is_not_held_against_the_pods_for_ever() {
+    let mut cluster = Cluster::draining(&["a"]);
+    let serial = cluster.ledger.reservations["a"].mark.unwrap();
+    let mut seen = |throttled| {
+        cluster.node("a").drain = Some(DrainView {
+            serial,
+            left: 1,
+            throttled: Duration::from_mins(throttled),
+            ..DrainView::default()
+        });
+        cluster.pass(7);
+        cluster.decide();
+        cluster.ledger.reservations.contains_key("a")
+    };
+    assert!(seen(0));
+    assert!(seen(5));
+    assert!(!seen(60));
 }
 
 #[test]
