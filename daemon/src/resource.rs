@@ -10,6 +10,7 @@
 //! `deploy/crds/` is generated from here. What the API server can refuse is refused there; the coordinator reads everything
 //! once more, because what is stored may be older than the rule.
 
+mod drain;
 mod node;
 mod rollout;
 mod schema;
@@ -17,8 +18,9 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use self::drain::DrainSpec;
 pub use self::node::{
-    AgentReport, AgentStatus, FindingSummary, NodePermit, NodePhase, NodePullSecret,
+    AgentReport, AgentStatus, Blocked, FindingSummary, NodePermit, NodePhase, NodePullSecret,
     NodePullSecretSpec, NodePullSecretStatus, ReportedOutcome,
 };
 pub use self::rollout::{

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use kube::core::Duration as Written;
 use pullkeeper_core::rollout::{
-    Canary, FailureBudget, Policy, SecretSource, Strategy, Time, Window, open_until,
+    Canary, Drain, FailureBudget, Policy, SecretSource, Strategy, Time, Window, open_until,
 };
 use serde_json::Value;
 use thiserror::Error;
 
 use super::objects::NodeObject;
-use crate::resource::{CanarySpec, PullSecretRolloutSpec, StrategyWord};
+use crate::resource::{CanarySpec, DrainSpec, PullSecretRolloutSpec, StrategyWord};
 
 /// Longest duration that may be asked for: what is longer is a slip, and would be waited for.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
@@ -26,6 +26,7 @@ pub(super) struct Intent {
     spec: PullSecretRolloutSpec,
     soak: Duration,
     deadline: Duration,
+    drain: Drain,
     windows: Vec<Window>,
 }
 
@@ -85,6 +86,7 @@ impl Intent {
                 spec.node_deadline,
                 Duration::from_secs(10),
             )?,
+            drain: drain(&spec.drain)?,
             windows: windows.collect::<Result<_, _>>()?,
             spec,
         })
@@ -116,6 +118,7 @@ impl Intent {
             sources: spec.sources.clone(),
             strategy: match spec.strategy {
                 StrategyWord::FileOnly => Strategy::FileOnly,
+                StrategyWord::Drain => Strategy::Drain(self.drain),
                 StrategyWord::Immediate => Strategy::Immediate,
             },
             canary: canary(&spec.canary, nodes)?,
@@ -123,7 +126,7 @@ impl Intent {
             slots: spec.max_parallel,
             slots_per_zone: spec.max_parallel_per_zone,
             slots_per_pool: spec.max_parallel_per_pool,
-            max_unavailable: None,
+            max_unavailable: spec.max_unavailable.or(Some(spec.max_parallel)),
             failures: FailureBudget {
                 count: spec.failure_budget.count,
                 percent: spec.failure_budget.percent,
@@ -148,6 +151,16 @@ fn canary(spec: &CanarySpec, nodes: &BTreeMap<String, Arc<NodeObject>>) -> Resul
         return Err(Invalid::new("spec.canary.nodeSelector", message));
     }
     Ok(Canary::Nodes(names))
+}
+
+fn drain(spec: &DrainSpec) -> Result<Drain, Invalid> {
+    let second = Duration::from_secs(1);
+    Ok(Drain {
+        settle: duration("spec.drain.settle", spec.settle, second)?,
+        deadline: duration("spec.drain.timeout", spec.timeout, 10 * second)?,
+        patience: duration("spec.drain.patience", spec.patience, second)?,
+        backoff: duration("spec.drain.retryAfter", spec.retry_after, second)?,
+    })
 }
 
 fn duration(field: &str, written: Written, least: Duration) -> Result<Duration, Invalid> {
@@ -189,6 +202,10 @@ mod tests {
             }
         );
         assert!(policy.open && !policy.paused);
+        let drain = Intent::read(&spec(json!({"strategy": "Drain"}))).unwrap();
+        let policy = drain.policy(&BTreeMap::new(), Time(0)).unwrap();
+        assert!(matches!(policy.strategy, Strategy::Drain(_)));
+        assert_eq!(policy.max_unavailable, Some(policy.slots));
     }
 
     #[test]
@@ -219,6 +236,16 @@ mod tests {
             (json!({"soak": "soon"}), "spec.soak"),
             (json!({"soak": "8000h"}), "spec.soak"),
             (json!({"nodeDeadline": "0s"}), "spec.nodeDeadline"),
+            (json!({"maxUnavailable": "-10%"}), "spec.maxUnavailable"),
+            (json!({"drain": {"timeout": "0s"}}), "spec.drain.timeout"),
+            (json!({"drain": {"settle": "0s"}}), "spec.drain.settle"),
+            (json!({"drain": {"patience": "-1s"}}), "spec.drain.patience"),
+            (
+                json!({"drain": {"retryAfter": "800h"}}),
+                "spec.drain.retryAfter",
+            ),
+            (json!({"drain": {"force": "yes"}}), "spec.drain.force"),
+            (json!({"drain": {"gently": true}}), "spec.drain.gently"),
             (
                 json!({"windows": [{"start": "25:00", "duration": "1h"}]}),
                 "spec.windows[0].start",

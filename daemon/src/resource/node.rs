@@ -30,6 +30,7 @@ use super::schema;
         json_path = ".status.report.generation"
     ),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.since"),
+    printcolumn(name = "Blocked", type_ = "string", json_path = ".spec.blocked.reason"),
     printcolumn(
         name = "Agent",
         type_ = "string",
@@ -54,6 +55,24 @@ pub struct NodePullSecretSpec {
     /// Leave to take versions of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<NodePermit>,
+    /// What keeps the node from being drained, or kept it the last time; none while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Blocked>,
+}
+
+/// Why a node is not drained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocked {
+    /// In one word.
+    #[schemars(length(min = 1, max = 64))]
+    pub reason: String,
+    /// In one sentence, with the names of pods, and what to do about it.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Since when.
+    #[schemars(schema_with = "schema::time")]
+    pub since: Option<Time>,
 }
 
 /// Leave to take versions of Secrets.

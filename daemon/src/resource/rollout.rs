@@ -12,6 +12,7 @@ use pullkeeper_core::rollout::{Limit, Revision, SecretSource, WindowSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::drain::DrainSpec;
 use super::schema;
 
 /// How a change of a pull secret reaches the nodes, and how far it is.
@@ -41,8 +42,8 @@ pub struct PullSecretRolloutSpec {
     /// Secrets whose changes are rolled out. Agents take all others as soon as they see them.
     #[schemars(schema_with = "schema::sources")]
     pub sources: Vec<SecretSource>,
-    /// What is done on a node. `FileOnly`: its files are replaced, in stages. `Immediate`: the same everywhere at once, for a
-    /// credential that has leaked.
+    /// What is done on a node. `FileOnly`: its files are replaced, in stages. `Drain`: the same, on nodes that are cordoned and
+    /// empty. `Immediate`: its files are replaced, everywhere at once, for a credential that has leaked.
     #[serde(default)]
     pub strategy: StrategyWord,
     /// Who goes first.
@@ -71,6 +72,14 @@ pub struct PullSecretRolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317))]
     pub pool_label: Option<String>,
+    /// Nodes that may be unavailable at the same time where nodes are drained, whoever is the reason: not ready, cordoned, or at
+    /// work. As many as `maxParallel` if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_limit")]
+    pub max_unavailable: Option<Limit>,
+    /// How nodes are drained, where they are.
+    #[serde(default)]
+    pub drain: DrainSpec,
     /// How many nodes may fail. One more halts the rollout; one of the first nodes does so at once.
     #[serde(default)]
     pub failure_budget: FailureBudgetSpec,
@@ -97,6 +106,8 @@ pub enum StrategyWord {
     /// Canary, soak, then waves within the limits.
     #[default]
     FileOnly,
+    /// The same, on nodes that are cordoned and empty.
+    Drain,
     /// Everywhere at once: limits, canary, windows and failures hold nothing up.
     Immediate,
 }
