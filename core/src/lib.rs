@@ -9,6 +9,8 @@
 //! stdin ─▶ protocol ─▶ wire::Request ─▶ query ─▶ directory ─▶ wire::Answer ─▶ protocol ─▶ stdout
 //!
 //! policy, ledger, fleet, time ─▶ rollout ─▶ ledger, permits
+//!
+//! pods, budgets, answers, time ─▶ drain ─▶ evictions, blockers
 //! ```
 //!
 //! A *source* offers a document. Its *entries* are credentials under registry *keys*. What is wrong with them is a
@@ -19,6 +21,7 @@
 pub mod authfile;
 pub mod challenge;
 pub mod directory;
+pub mod drain;
 pub mod explain;
 pub mod gate;
 pub mod image;

@@ -1,0 +1,79 @@
+use super::*;
+
+/// An API server with one budget for all pods of several nodes, whose view reaches the plan late. Whatever it answers, it is
+/// never asked for more than one pod at a time, nor twice for a pod that was replaced, and all nodes end up empty.
+#[test]
+fn nodes_that_share_a_budget_are_drained_whatever_is_answered() {
+    for seed in 1..200_u64 {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let of_node = |index: usize| Pod {
+            node: format!("n{}", index % 3),
+            ..pod(&format!("front-{index}"))
+        };
+        let mut scene = Scene::of((0..9).map(of_node)).with(budget("front", "front", 2));
+        let (mut healthy, mut version) = (4, 1);
+        let mut pending = Vec::<Eviction>::new();
+        let mut replaced = BTreeSet::new();
+        let mut rounds = 0;
+        while scene.nodes.values().any(|node| !node.pods.is_empty()) {
+            rounds += 1;
+            assert!(rounds < 5000, "seed {seed} does not end");
+            let step = scene.look();
+            for eviction in &step.evictions {
+                assert!(!replaced.contains(&eviction.uid), "seed {seed}");
+            }
+            pending.extend(step.evictions);
+            assert!(pending.len() <= 1, "seed {seed}");
+            for name in step.lists {
+                scene.nodes.get_mut(&name).unwrap().listed = scene.now;
+            }
+            if random(2) == 0
+                && let Some(eviction) = pending.pop()
+            {
+                let answer = match random(10) {
+                    0 => Answer::Busy { retry_after: None },
+                    1 => refused(),
+                    2 => Answer::Unanswered,
+                    3 => {
+                        replaced.insert(eviction.uid.clone());
+                        scene.goes(&eviction.name);
+                        Answer::Replaced
+                    }
+                    _ if healthy > 2 => {
+                        healthy -= 1;
+                        version += 1;
+                        scene.pod(&eviction.name).terminating = true;
+                        Answer::Accepted
+                    }
+                    _ => budgeted(),
+                };
+                scene.plan.answered(&eviction, &answer, 0.5, scene.now);
+            }
+            if random(3) == 0 {
+                let pods = scene.nodes.values().flat_map(|node| &node.pods);
+                let leaving = pods
+                    .filter(|pod| pod.terminating)
+                    .map(|pod| pod.name.clone());
+                let leaving: Vec<_> = leaving.collect();
+                for name in leaving {
+                    scene.goes(&name);
+                    healthy += 1;
+                    version += 1;
+                }
+            }
+            if random(4) == 0 {
+                let told = &mut scene.budgets[0];
+                told.version = version.to_string();
+                told.current_healthy = healthy;
+                told.disruptions_allowed = (healthy - 2).max(0);
+            }
+            scene.wait(1);
+        }
+    }
+}
