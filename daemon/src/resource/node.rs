@@ -87,7 +87,7 @@ pub struct NodePermit {
     #[serde(rename = "nodeUID")]
     #[schemars(length(min = 1, max = 128))]
     pub node_uid: String,
-    /// The rollout's generation.
+    /// The rollout's generation. 0 is none: a former permit is called back, nothing may be taken, and nothing is answered.
     pub generation: u64,
     /// No other permit has it.
     pub serial: u64,
@@ -97,6 +97,13 @@ pub struct NodePermit {
     /// Whether credentials that are new are tried at their registries first, and none is taken when one is rejected.
     #[serde(default)]
     pub probe: bool,
+}
+
+impl NodePermit {
+    /// Whether it allows nothing, whatever it names: it took the place of one that was called back.
+    pub fn is_void(&self) -> bool {
+        self.generation == 0
+    }
 }
 
 /// What the agent tells.

@@ -140,6 +140,7 @@ impl Hold {
         let permit = given
             .permit
             .as_ref()
+            .filter(|permit| !permit.is_void())
             .filter(|permit| self.permits(permit, observations, &given.sources));
         let answer = given
             .answered

@@ -102,6 +102,64 @@ fn a_permit_for_another_version_is_none() {
     }
 }
 
+/// One that takes the place of a former one.
+fn void(serial: u64, version: u32) -> NodePermit {
+    NodePermit {
+        generation: 0,
+        ..permit(serial, version)
+    }
+}
+
+#[test]
+fn a_void_permit_is_none_and_what_was_taken_before_it_stays() {
+    let mut hold = hold();
+    pass(&mut hold, &[global(1)], &orders(Some(permit(1, 1))));
+    let waits = pass(&mut hold, &[global(2)], &orders(Some(void(3, 2))));
+    assert_eq!(waits.standing, Standing::Waiting);
+    assert_eq!(waits.observations, [global(1)]);
+    // There is nothing that is paced, so that there is nothing that it does not name.
+    let other = [observation("other", Some(vec![item("file:/x", None)]))];
+    let nothing = pass(&mut Hold::new(false), &other, &orders(Some(void(3, 2))));
+    assert_eq!(nothing.standing, Standing::Waiting);
+    // It was faster than the one that calls it back.
+    pass(&mut hold, &[global(2)], &orders(Some(permit(2, 2))));
+    let kept = pass(&mut hold, &[global(2)], &orders(Some(void(3, 2))));
+    assert_eq!(kept.standing, Standing::Waiting);
+    assert_eq!(kept.observations, [global(2)]);
+
+    let taken = pass(&mut hold, &[global(3)], &orders(Some(permit(4, 3))));
+    assert_eq!(taken.standing, Standing::Taken(permit(4, 3)));
+}
+
+#[test]
+fn a_process_that_begins_with_a_void_permit_takes_nothing() {
+    let waits = pass(&mut hold(), &[global(2)], &orders(Some(void(3, 2))));
+    assert_eq!(waits.standing, Standing::Waiting);
+    assert_eq!(waits.observations[0].items, None);
+}
+
+#[test]
+fn what_is_being_tried_is_not_taken_once_its_permit_was_called_back() {
+    let mut hold = hold();
+    pass(&mut hold, &[global(1)], &orders(Some(permit(1, 1))));
+    let probing = |permit| NodePermit {
+        probe: true,
+        ..permit
+    };
+    let tried = pass(
+        &mut hold,
+        &[global(2)],
+        &orders(Some(probing(permit(2, 2)))),
+    );
+    assert_eq!(tried.standing, Standing::Probing(probing(permit(2, 2))));
+    for passed in [None, Some(2), Some(3)] {
+        let called_back = orders(Some(probing(void(3, 2))));
+        let waits = hold.pass(&[global(2)], &called_back, passed);
+        assert_eq!(waits.standing, Standing::Waiting);
+        assert_eq!(waits.observations, [global(1)]);
+    }
+}
+
 #[test]
 fn nobody_knows_is_not_everybody_may() {
     let mut hold = hold();

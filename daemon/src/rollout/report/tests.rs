@@ -131,6 +131,34 @@ fn waiting_is_no_failure_and_nothing_is_said_before_anything_is_known() {
 }
 
 #[test]
+fn nothing_is_answered_while_a_permit_is_called_back_and_what_was_answered_stays() {
+    let void = NodePermit {
+        generation: 0,
+        ..permit(8)
+    };
+    let given = |answered| Given {
+        permit: Some(void.clone()),
+        answered,
+        ..Given::default()
+    };
+    // Its credentials were rejected just before that was known.
+    let waiting = Passed {
+        rejected: Some((7, "quay.io refuses it".to_owned())),
+        ..passed(Standing::Waiting)
+    };
+    let targets = [target(TargetState::InSync, 5)];
+    for answered in [None, answer(&permit(6), &State::Held)] {
+        let nothing = NodePullSecretStatus::default();
+        let told = compose(&nothing, &given(answered.clone()), &waiting, &targets).unwrap();
+        assert_eq!(
+            (told.phase, &*told.reason),
+            (NodePhase::Waiting, "NoPermit")
+        );
+        assert_eq!(told.report, answered);
+    }
+}
+
+#[test]
 fn the_same_is_not_told_again() {
     let passed = passed(Standing::Waiting);
     let told = tell(&passed, target(TargetState::InSync, 5)).unwrap();
