@@ -18,6 +18,10 @@ use tokio::{
 
 use crate::config::KubernetesSettings;
 
+mod request;
+
+pub(crate) use self::request::RequestError;
+
 /// What logging must keep out, whatever level is asked for: kube logs every failed attempt as an
 /// error of its own, and the whole body of an answer, secrets included, when it cannot read it.
 pub const UNLOGGED_TARGET: &str = "kube_client";

@@ -84,7 +84,6 @@ impl Pipeline {
             let reports = Reports {
                 node_name: node_name.clone(),
                 cluster: cluster.clone(),
-                request_timeout: settings.kubernetes.request_timeout,
                 orders: orders.clone(),
                 passed,
                 board: Arc::clone(board),

@@ -11,11 +11,11 @@ use kube::core::Request;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::hold::Standing;
 use super::orders::{Given, Orders};
-use crate::cluster::{Cluster, describe};
+use crate::cluster::{Cluster, RequestError};
 use crate::gate::{Standing as ItemStanding, Wish};
 use crate::jitter;
 use crate::resource::{
@@ -45,7 +45,6 @@ pub(crate) struct Passed {
 pub(crate) struct Reports {
     pub(crate) node_name: String,
     pub(crate) cluster: Cluster,
-    pub(crate) request_timeout: Duration,
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) passed: watch::Receiver<Passed>,
     pub(crate) board: Arc<Board>,
@@ -75,6 +74,7 @@ pub(crate) async fn keep(mut reports: Reports) {
                 }
                 Err(error) => {
                     if failures == 0 {
+                        let error = crate::exit::chain(&error);
                         tracing::warn!(
                             error,
                             "cannot report to this node's NodePullSecret; trying on"
@@ -261,28 +261,17 @@ fn clipped(mut text: String) -> String {
 }
 
 impl Reports {
-    async fn write(&self, status: &NodePullSecretStatus) -> Result<(), String> {
-        let connection = self.cluster.connection().await;
-        let connection = connection.map_err(|error| crate::exit::chain(&error))?;
+    async fn write(&self, status: &NodePullSecretStatus) -> Result<(), RequestError> {
         let patch: Value = json!({"status": status});
         let params = PatchParams {
             field_manager: Some("pullkeeper-agent".to_owned()),
             ..PatchParams::default()
         };
-        let request = Request::new(NodePullSecret::url_path(&(), None))
-            .patch_subresource("status", &self.node_name, &params, &Patch::Merge(patch))
-            .map_err(|error| error.to_string())?;
-        let written = connection.client.request::<IgnoredAny>(request);
-        match timeout(self.request_timeout, written).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                if !matches!(error, kube::Error::Api(_)) {
-                    self.cluster.renew(&connection).await;
-                }
-                Err(describe(&error))
-            }
-            Err(_) => Err("the API server does not answer in time".to_owned()),
-        }
+        let request = Request::new(NodePullSecret::url_path(&(), None));
+        let patch = Patch::Merge(patch);
+        let request = request.patch_subresource("status", &self.node_name, &params, &patch);
+        let IgnoredAny = self.cluster.send(request).await?;
+        Ok(())
     }
 }
 
