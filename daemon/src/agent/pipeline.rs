@@ -186,7 +186,6 @@ pub(super) fn inquiry(settings: &Settings, cluster: &Cluster) -> Inquiry {
     Inquiry {
         node_name: settings.node_name.clone(),
         cluster: cluster.clone(),
-        request_timeout: settings.kubernetes.request_timeout,
         state_dir: settings.state_dir.clone(),
     }
 }

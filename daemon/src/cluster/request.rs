@@ -1,6 +1,10 @@
 //! One request to the API server, and what came of it.
 
-use kube::core::Status;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource as _;
+use kube::api::GetParams;
+use kube::core::{PartialObjectMeta, Request, Status};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -62,6 +66,20 @@ impl Cluster {
             kube::Error::Api(status) => RequestError::of(status),
             other => RequestError::Failed(describe(&other)),
         })
+    }
+
+    /// The metadata of a Node as it is at this moment; `None` if there is none of this name. The agent may `get` its own.
+    ///
+    /// # Errors
+    /// Why nobody can tell.
+    pub(crate) async fn node(&self, name: &str) -> Result<Option<ObjectMeta>, RequestError> {
+        let request = Request::new(Node::url_path(&(), None));
+        let request = request.get_metadata(name, &GetParams::default());
+        match self.send::<PartialObjectMeta<Node>>(request).await {
+            Ok(node) => Ok(Some(node.metadata)),
+            Err(RequestError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

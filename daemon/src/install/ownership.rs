@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
 use tokio::sync::watch;
 
 use super::{Options, Target, TargetError};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, RequestError};
 
 /// Who writes `/var/lib/kubelet/config.json` on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +26,6 @@ pub struct Inquiry {
     pub node_name: Option<String>,
     /// Where to ask.
     pub cluster: Cluster,
-    /// How long one question may take.
-    pub request_timeout: Duration,
     /// Where the answer is kept for a start without an API server.
     pub state_dir: PathBuf,
 }
@@ -60,6 +56,7 @@ impl Inquiry {
                             found.send_replace(owner);
                         }
                         if !complained {
+                            let error = crate::exit::chain(&error);
                             tracing::warn!(
                                 node = node_name,
                                 error,
@@ -79,31 +76,18 @@ impl Inquiry {
         found.closed().await;
     }
 
-    async fn ask(&self, node_name: &str) -> Result<Ownership, String> {
-        let connection = match self.cluster.connection().await {
-            Ok(connection) => connection,
+    async fn ask(&self, node_name: &str) -> Result<Ownership, RequestError> {
+        let node = match self.cluster.node(node_name).await {
             // A host that only has the name of a Node: nobody manages it through the API.
-            Err(ClusterError::NotConfigured) => return Ok(Ownership::Ours),
-            Err(error) => return Err(crate::exit::chain(&error)),
+            Err(RequestError::Cluster(ClusterError::NotConfigured)) => return Ok(Ownership::Ours),
+            node => node?,
         };
-        let nodes: Api<Node> = Api::all(connection.client.clone());
-        match tokio::time::timeout(self.request_timeout, nodes.get_metadata_opt(node_name)).await {
-            Err(_) => Err("the API server does not answer".to_owned()),
-            Ok(Err(error)) => {
-                self.cluster.renew(&connection).await;
-                Err(crate::exit::chain(&error))
-            }
-            Ok(Ok(node)) => {
-                let annotations = node
-                    .and_then(|node| node.metadata.annotations)
-                    .unwrap_or_default();
-                Ok(if annotations.contains_key(CURRENT_CONFIG) {
-                    Ownership::MachineConfigOperator
-                } else {
-                    Ownership::Ours
-                })
-            }
-        }
+        let annotations = node.and_then(|node| node.annotations).unwrap_or_default();
+        Ok(if annotations.contains_key(CURRENT_CONFIG) {
+            Ownership::MachineConfigOperator
+        } else {
+            Ownership::Ours
+        })
     }
 
     async fn remembered(&self) -> Option<Ownership> {

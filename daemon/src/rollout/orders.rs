@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Node;
-use kube::{Api, Resource as _};
+use kube::Resource as _;
 use pullkeeper_core::rollout::SecretSource;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::cluster::{Cluster, describe};
+use crate::cluster::Cluster;
 use crate::list_watch::{self, Object, Query, Terms, Told, Trouble};
 use crate::resource::{AgentReport, NodePermit, NodePullSecret};
 
@@ -131,7 +130,7 @@ async fn judge(
             Some(None) => Orders::Absent,
             Some(Some(Record { spec, status, .. })) => {
                 if own.as_deref() != Some(&*spec.node_uid) {
-                    own = ask(node_name, &terms.cluster, terms.request_timeout).await;
+                    own = ask(node_name, &terms.cluster).await;
                 }
                 if own.as_deref() == Some(&*spec.node_uid) {
                     let uid = &spec.node_uid;
@@ -169,17 +168,13 @@ async fn judge(
 }
 
 /// The node's own UID, if there is an answer.
-async fn ask(node_name: &str, cluster: &Cluster, request_timeout: Duration) -> Option<String> {
-    let connection = cluster.connection().await.ok()?;
-    let nodes: Api<Node> = Api::all(connection.client.clone());
-    match tokio::time::timeout(request_timeout, nodes.get_metadata_opt(node_name)).await {
-        Ok(Ok(node)) => node?.metadata.uid,
-        Ok(Err(error)) => {
-            let error = describe(&error);
+async fn ask(node_name: &str, cluster: &Cluster) -> Option<String> {
+    match cluster.node(node_name).await {
+        Ok(node) => node?.uid,
+        Err(error) => {
+            let error = crate::exit::chain(&error);
             tracing::debug!(error, "cannot tell this node's UID");
-            cluster.renew(&connection).await;
             None
         }
-        Err(_) => None,
     }
 }

@@ -1,14 +1,16 @@
 use http_body_util::Full;
+use hyper::Response;
 use hyper::body::Bytes;
-use hyper::{Request, Response};
+use hyper::header::ACCEPT;
 use kube::Client;
+use kube::api::GetParams;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tower_test::mock::{self, Handle};
 
 use super::*;
 
-type Server = Handle<Request<Body>, Response<Full<Bytes>>>;
+type Server = Handle<hyper::Request<Body>, Response<Full<Bytes>>>;
 
 fn cluster() -> (Cluster, Server) {
     let (service, server) = mock::pair();
@@ -16,21 +18,23 @@ fn cluster() -> (Cluster, Server) {
 }
 
 fn request() -> Built {
-    kube::core::Request::new("/api/v1/nodes").get("n", &kube::api::GetParams::default())
+    Request::new("/api/v1/nodes").get("n", &GetParams::default())
 }
 
-async fn reply(server: &mut Server, code: u16, body: String) {
+/// Answers one request, and tells what was asked for.
+async fn reply(server: &mut Server, code: u16, body: String) -> hyper::Request<Body> {
     let (asked, answer) = server.next_request().await.unwrap();
     assert_eq!(asked.uri(), "/api/v1/nodes/n");
     let body = Full::new(Bytes::from(body));
     answer.send_response(Response::builder().status(code).body(body).unwrap());
+    asked
 }
 
 /// What comes of a request that is answered like that, and whether the next one has a fresh client.
 async fn asked(code: u16, body: String) -> (Result<Value, RequestError>, bool) {
     let (cluster, mut server) = cluster();
     let before = cluster.connection().await.unwrap();
-    let (came, ()) = tokio::join!(cluster.send(request()), reply(&mut server, code, body));
+    let (came, _) = tokio::join!(cluster.send(request()), reply(&mut server, code, body));
     let after = cluster.connection().await.unwrap();
     (came, before.generation != after.generation)
 }
@@ -91,4 +95,25 @@ async fn nobody_is_waited_for_for_ever() {
     let came = cluster.send::<Value>(request()).await;
     let words = came.unwrap_err().to_string();
     assert!(words.contains("in time"), "{words}");
+}
+
+#[tokio::test]
+async fn of_a_node_only_metadata_is_read_and_one_that_is_not_there_is_an_answer() {
+    let (cluster, mut server) = cluster();
+    let body = json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"uid": "u", "annotations": {"a": "b"}},
+    });
+    let (node, asked) = tokio::join!(cluster.node("n"), reply(&mut server, 200, body.to_string()));
+    let accepts = asked.headers()[ACCEPT].to_str().unwrap();
+    assert!(accepts.contains("as=PartialObjectMetadata"), "{accepts}");
+    assert_eq!(node.unwrap().unwrap().uid.as_deref(), Some("u"));
+
+    let missing = reply(&mut server, 404, status(404, "NotFound"));
+    let (node, _) = tokio::join!(cluster.node("n"), missing);
+    assert!(node.unwrap().is_none());
+    let forbidden = reply(&mut server, 403, status(403, "Forbidden"));
+    let (node, _) = tokio::join!(cluster.node("n"), forbidden);
+    assert!(matches!(node, Err(RequestError::Refused(_))));
 }
