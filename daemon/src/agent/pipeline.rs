@@ -70,26 +70,24 @@ impl Pipeline {
             _ => Events::off(),
         };
 
-        let orders =
-            if let (true, Some(node_name)) = (settings.kubernetes.rollouts, &settings.node_name) {
+        let (passed_sender, passed) = watch::channel(Passed::default());
+        let orders = match &settings.node_name {
+            Some(node_name) if settings.kubernetes.rollouts => {
                 let (orders, receiver) = watch::channel(Orders::Unknown);
                 let follow = rollout::follow(node_name.clone(), context.terms.clone(), orders);
                 spawn(&mut tasks, &cancel, "orders", follow);
+                let reports = Reports {
+                    node_name: node_name.clone(),
+                    cluster: cluster.clone(),
+                    orders: receiver.clone(),
+                    passed,
+                    board: Arc::clone(board),
+                };
+                spawn(&mut tasks, &cancel, "reports", rollout::keep(reports));
                 receiver
-            } else {
-                watch::channel(Orders::Absent).1
-            };
-        let (passed_sender, passed) = watch::channel(Passed::default());
-        if let (true, Some(node_name)) = (settings.kubernetes.rollouts, &settings.node_name) {
-            let reports = Reports {
-                node_name: node_name.clone(),
-                cluster: cluster.clone(),
-                orders: orders.clone(),
-                passed,
-                board: Arc::clone(board),
-            };
-            spawn(&mut tasks, &cancel, "reports", rollout::keep(reports));
-        }
+            }
+            _ => watch::channel(Orders::Absent).1,
+        };
 
         let (wish_sender, wish) = watch::channel(Arc::default());
         let reporter = Reporter::new(events.clone());
