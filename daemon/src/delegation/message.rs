@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, StatusCode};
 use pullkeeper_core::authfile::Credential;
 use pullkeeper_core::origin::{Origin, Url, push_encoded};
@@ -28,6 +30,24 @@ pub(super) async fn send(
 
 pub(super) fn get(url: &Url) -> Result<Request<Full<Bytes>>, Failure> {
     request(Method::GET, url, Bytes::new())
+}
+
+/// Shows a credential to whoever asks for it by Basic.
+pub(super) async fn show(
+    outbound: &Outbound,
+    url: &Url,
+    credential: &Credential,
+) -> Result<Reply, Failure> {
+    let mut request = get(url)?;
+    let credential = basic(credential)?;
+    request.headers_mut().insert(AUTHORIZATION, credential);
+    send(outbound, url, request).await
+}
+
+/// The values of all headers in which a registry says what it asks for.
+pub(super) fn challenges(reply: &Reply) -> impl Iterator<Item = &str> {
+    let values = reply.headers.get_all(WWW_AUTHENTICATE).iter();
+    values.filter_map(|value| value.to_str().ok())
 }
 
 /// A form (HTML's `application/x-www-form-urlencoded`) without the fields that are empty.

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use pullkeeper_core::authfile::{Credential, Document, Entry, Key};
+use pullkeeper_core::authfile::{Document, Entry, Key};
 use pullkeeper_core::challenge;
 use pullkeeper_core::origin::{Origin, Url};
 use pullkeeper_core::query::Query;
 use tokio::time::timeout;
 
 use super::Failure;
-use super::message::{basic, get, send, text_of, unexpected};
+use super::message::{challenges, get, send, show, text_of, unexpected};
 use crate::outbound::{Outbound, Reply};
 
 /// Registries that are asked at the same time.
@@ -107,32 +106,18 @@ async fn tried(outbound: &Outbound, entry: &Entry) -> Result<Trial, Failure> {
     if reply.status != StatusCode::UNAUTHORIZED {
         return Err(unexpected(&registry, reply.status, &reply));
     }
-    let headers = || {
-        let values = reply.headers.get_all(WWW_AUTHENTICATE).iter();
-        values.filter_map(|value| value.to_str().ok())
-    };
-    if let Some(found) = challenge::bearer(headers()) {
+    if let Some(found) = challenge::bearer(challenges(&reply)) {
         let realm = challenge::realm(&found, &realms)
             .map_err(|_| Failure::new(format!("{registry} sends clients elsewhere for tokens")))?;
         let service = found.service.as_deref().unwrap_or_default();
         let (username, _) = text_of(&credential)?;
         let url = realm.with_query(&[("service", service), ("account", &username)]);
-        return show(outbound, &url, &credential).await;
+        return verdict(url.origin(), &show(outbound, &url, &credential).await?);
     }
-    if challenge::basic(headers()) {
-        return show(outbound, &url, &credential).await;
+    if challenge::basic(challenges(&reply)) {
+        return verdict(url.origin(), &show(outbound, &url, &credential).await?);
     }
     unknown("the registry asks for neither a password nor a token")
-}
-
-/// Shows the credential to whoever asked for it.
-async fn show(outbound: &Outbound, url: &Url, credential: &Credential) -> Result<Trial, Failure> {
-    let mut request = get(url)?;
-    request
-        .headers_mut()
-        .insert(AUTHORIZATION, basic(credential)?);
-    let reply = send(outbound, url, request).await?;
-    verdict(url.origin(), &reply)
 }
 
 fn verdict(from: &Origin, reply: &Reply) -> Result<Trial, Failure> {

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use pullkeeper_core::authfile::Credential;
 use pullkeeper_core::challenge;
 use pullkeeper_core::origin::{Origin, Url};
 use pullkeeper_core::wire::Secret;
 use serde::Deserialize;
 
-use super::message::{basic, get, no_token, object, post_form, refused, send, text_of, unexpected};
+use super::message::{
+    challenges, get, no_token, object, post_form, refused, send, show, text_of, unexpected,
+};
 use super::{Failure, Obtained};
 use crate::config::{HandOut, TokenFlow};
 use crate::outbound::{Outbound, Reply};
@@ -61,9 +62,7 @@ impl RegistryToken<'_> {
         let (reply, identity) = match self.flow.hand_out {
             HandOut::Credential => {
                 let url = realm.with_query(&[("service", service), ("account", &username)]);
-                let mut request = get(&url)?;
-                request.headers_mut().insert(AUTHORIZATION, basic(&with)?);
-                (send(self.outbound, &url, request).await?, false)
+                (show(self.outbound, &url, &with).await?, false)
             }
             HandOut::IdentityToken => {
                 let fields = [
@@ -110,8 +109,7 @@ impl RegistryToken<'_> {
             .and_then(|origin| Url::parse(&format!("{origin}/v2/")))
             .map_err(|error| Failure::new(format!("the registry cannot be asked: {error}")))?;
         let reply = send(self.outbound, &registry, get(&registry)?).await?;
-        let headers = reply.headers.get_all(WWW_AUTHENTICATE).iter();
-        let found = challenge::bearer(headers.filter_map(|value| value.to_str().ok()));
+        let found = challenge::bearer(challenges(&reply));
         match (reply.status, found) {
             (StatusCode::UNAUTHORIZED, Some(challenge)) => Ok(challenge),
             (StatusCode::UNAUTHORIZED, None) => Err(Failure::new(format!(
