@@ -4,6 +4,7 @@
 
 mod api;
 mod apiserver;
+mod audit;
 pub(crate) mod authority;
 mod controllers;
 mod etcd;
@@ -33,10 +34,11 @@ use identity::Proof;
 
 pub use crate::part::Part;
 pub use api::{Api, Watch};
-pub use apiserver::{AuditEvent, AuditStatus, AuditUser};
+pub use audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub use fake_nodes::{FakeNode, FakeNodes};
 pub use identity::Identity;
 pub use kubectl::Kubectl;
+pub use kwok::STUBBORN;
 
 /// A running control plane; its processes end when it is dropped.
 pub struct Cluster {
@@ -363,7 +365,7 @@ impl Cluster {
     /// # Errors
     /// When the audit log cannot be read.
     pub fn audit_events(&self) -> Result<Vec<AuditEvent>> {
-        apiserver::audit_events(self.folder.path())
+        audit::events(self.folder.path())
     }
 
     /// Compacts etcd to its newest revision, which is returned. The API server goes on serving

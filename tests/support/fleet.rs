@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use crate::agent::{Agent, Site};
 use crate::cluster::{Api, Cluster, FakeNode, FakeNodes, Watch};
 use crate::deploy::{self, AGENT, COORDINATOR, NAMESPACE, RECORDS, ROLLOUTS, SECRET_NAMESPACE};
-use crate::eventually;
+use crate::eventually::{eventually, eventually_within, patience};
 use crate::fixture::{Credential, config_json};
 
 /// The registry that the pull secret is for.
@@ -28,6 +29,8 @@ pub struct Fleet {
     /// The administrator.
     pub admin: Api,
     members: BTreeMap<String, Member>,
+    /// Whether the agents' pods are those of a DaemonSet.
+    daemons: bool,
 }
 
 struct Member {
@@ -48,7 +51,38 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// The same without a pull secret and without agents.
+    /// The same with agents whose pods are those of a DaemonSet, so that they are no obstacle where nodes are drained; kube-scheduler
+    /// runs.
+    ///
+    /// # Errors
+    /// When any of that fails.
+    pub async fn scheduled(nodes: Vec<FakeNode>, first: &Credential) -> Result<Self> {
+        let mut fleet = Self::unattended(nodes).await?;
+        fleet.daemons = true;
+        fleet.cluster.scheduler().await?;
+        let agents = json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": {"name": AGENT, "namespace": NAMESPACE},
+            "spec": {
+                "selector": {"matchLabels": {"app": AGENT}},
+                "template": {
+                    "metadata": {"labels": {"app": AGENT}},
+                    "spec": {
+                        "serviceAccountName": AGENT,
+                        "tolerations": [{"operator": "Exists"}],
+                        "containers": [{"name": "main", "image": "registry.test/main"}],
+                    },
+                },
+            },
+        });
+        fleet.cluster.kubectl()?.apply(&agents.to_string()).await?;
+        fleet.change(&good(first)).await?;
+        let names = fleet.nodes.names().to_vec();
+        fleet.join(names).await?;
+        Ok(fleet)
+    }
+
+    /// [`Fleet::start`] without a pull secret and without agents.
     ///
     /// # Errors
     /// When any of that fails.
@@ -62,6 +96,7 @@ impl Fleet {
             nodes,
             admin,
             members: BTreeMap::new(),
+            daemons: false,
         })
     }
 
@@ -101,9 +136,25 @@ impl Fleet {
 
     /// A kubeconfig with the token of a pod on the node.
     async fn kubeconfig(&self, account: &str, node: &str) -> Result<PathBuf> {
-        let pod = self.cluster.pod_object(NAMESPACE, account, node).await?;
+        let pod = if self.daemons && account == AGENT {
+            self.daemon(node).await?
+        } else {
+            self.cluster.pod_object(NAMESPACE, account, node).await?
+        };
         let identity = self.cluster.pod_identity(&pod).await?;
         self.cluster.kubeconfig(&identity)
+    }
+
+    /// The agent's pod on the node.
+    async fn daemon(&self, node: &str) -> Result<Value> {
+        let pods = format!(
+            "/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3D{AGENT}&fieldSelector=spec.nodeName%3D{node}"
+        );
+        eventually(&format!("{node} has an agent's pod"), async || {
+            let pods = self.admin.get(&pods).await?;
+            pods["items"].get(0).cloned().context("none yet")
+        })
+        .await
     }
 
     /// Where a coordinator can be started, and started again: a pod on this node. Its Lease lasts 3 s.
@@ -185,7 +236,21 @@ impl Fleet {
     /// # Errors
     /// When it is not in time.
     pub async fn reaches(&self, phase: &str, generation: u64) -> Result<Value> {
-        eventually(&format!("{phase} in generation {generation}"), async || {
+        self.reaches_within(patience(), phase, generation).await
+    }
+
+    /// [`Fleet::reaches`] for what takes long.
+    ///
+    /// # Errors
+    /// When it takes longer than that.
+    pub async fn reaches_within(
+        &self,
+        limit: Duration,
+        phase: &str,
+        generation: u64,
+    ) -> Result<Value> {
+        let what = format!("{phase} in generation {generation}");
+        eventually_within(limit, &what, async || {
             let rollout = self.rollout().await?;
             let status = &rollout["status"];
             ensure!(

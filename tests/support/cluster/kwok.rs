@@ -20,6 +20,9 @@ pub(super) const GROUP: &str = "system:masters";
 /// The annotation of the nodes that it plays, and its value.
 pub(super) const FAKE: (&str, &str) = ("kwok.x-k8s.io/node", "fake");
 
+/// The annotation of pods that take all of their grace to stop. Others are gone at once.
+pub const STUBBORN: &str = "pullkeeper.test/stubborn";
+
 /// What it does with nodes and pods, of its own module: all at once and without any failure. A
 /// pod runs until it is deleted; one of a Job has completed.
 const STAGES: [&str; 5] = [
@@ -29,6 +32,24 @@ const STAGES: [&str; 5] = [
     "pod/fast/pod-complete.yaml",
     "pod/fast/pod-delete.yaml",
 ];
+
+/// Has more weight than the stage of its module that deletes pods, which has none.
+const STUBBORN_STAGE: &str = r#"{
+  "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "Stage", "metadata": {"name": "pod-delete-late"},
+  "spec": {
+    "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
+    "selector": {"matchExpressions": [
+      {"key": ".metadata.deletionTimestamp", "operator": "Exists"},
+      {"key": ".metadata.annotations[\"pullkeeper.test/stubborn\"]", "operator": "Exists"}
+    ]},
+    "weight": 1,
+    "delay": {
+      "durationMilliseconds": 1000,
+      "durationFrom": {"expressionFrom": ".metadata.deletionTimestamp"}
+    },
+    "next": {"delete": true}
+  }
+}"#;
 
 /// kubelet's default. It renews the lease four times as often, and the controllers give a node up
 /// 50 s after the last time. Without this KWOK would hold none.
@@ -63,6 +84,8 @@ pub(super) fn part(
         );
         program = program.arg(file("--config", &stage));
     }
+    let stubborn = folder.write("kwok-stubborn.yaml", STUBBORN_STAGE)?;
+    program = program.arg(file("--config", &stubborn));
     Ok(Part::new(
         program,
         folder.path().to_owned(),

@@ -19,14 +19,15 @@ impl Cluster {
         self.api(&self.admin)?.create("/api/v1/nodes", &node).await
     }
 
-    /// Creates a pod of a service account that is bound to a node, and returns it. It stays pending: nothing runs it.
+    /// Creates a pod of a service account that is bound to a node, and returns it; its label `app` is the account. It stays
+    /// pending unless the node is a fake one: nothing runs it.
     ///
     /// # Errors
     /// When the API server refuses, for example because the account does not exist.
     pub async fn pod_object(&self, namespace: &str, account: &str, node: &str) -> Result<Value> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let pod = json!({
-            "metadata": { "name": format!("{account}-{serial}") },
+            "metadata": { "name": format!("{account}-{serial}"), "labels": { "app": account } },
             "spec": {
                 "nodeName": node,
                 "serviceAccountName": account,

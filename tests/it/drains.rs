@@ -1,0 +1,4 @@
+//! Rollouts that drain nodes, on a real API server: the scheduler and the controllers are real too, nodes and pods are KWOK's. What
+//! is promised is judged by the API server's audit log.
+
+mod oracle;
