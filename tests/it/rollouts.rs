@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use support::cluster::FakeNode;
 
 /// `count` nodes in three zones, of which the first ones are control-plane nodes.
-fn nodes(count: usize, control_plane: usize) -> Vec<FakeNode> {
+pub(crate) fn nodes(count: usize, control_plane: usize) -> Vec<FakeNode> {
     let node = |number: usize| {
         let node = FakeNode::new(&format!("node-{number:03}"));
         let node = node.zone(&format!("zone-{}", number % 3));

@@ -2,7 +2,7 @@
 //! them: everything as `deploy/` has it, on a control plane of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +14,7 @@ use crate::cluster::{Api, Cluster, FakeNode, FakeNodes, Watch};
 use crate::deploy::{self, AGENT, COORDINATOR, NAMESPACE, RECORDS, ROLLOUTS, SECRET_NAMESPACE};
 use crate::eventually::{eventually, eventually_within, patience};
 use crate::fixture::{Credential, config_json};
+use crate::proxy::Proxy;
 
 /// The registry that the pull secret is for.
 pub const REGISTRY: &str = "registry.example";
@@ -163,6 +164,23 @@ impl Fleet {
     /// When the API server refuses.
     pub async fn coordinator(&self, node: &str) -> Result<Site> {
         let kubeconfig = self.kubeconfig(COORDINATOR, node).await?;
+        Self::coordinator_with(&kubeconfig)
+    }
+
+    /// [`Fleet::coordinator`] for one that asks through a proxy.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn coordinator_through(&self, proxy: &Proxy, node: &str) -> Result<Site> {
+        let pod = self
+            .cluster
+            .pod_object(NAMESPACE, COORDINATOR, node)
+            .await?;
+        let identity = self.cluster.pod_identity(&pod).await?;
+        Self::coordinator_with(&self.cluster.kubeconfig_through(proxy, &identity)?)
+    }
+
+    fn coordinator_with(kubeconfig: &Path) -> Result<Site> {
         let site = Site::new("coordinator")?.coordinating();
         site.configure(
             "",

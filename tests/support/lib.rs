@@ -53,6 +53,7 @@ pub mod scripted;
 mod token_request;
 pub mod token_service;
 pub mod workload_realm;
+pub mod workloads;
 pub mod writer;
 
 pub use eventually::{eventually, patience};

@@ -9,6 +9,7 @@
 //! It runs on a thread of its own, so it works whatever the test's runtime does.
 
 mod exchange;
+mod trap;
 mod wire;
 
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::http::{Endpoint, Method};
 use wire::Wire;
+
+pub use trap::{Side, Trap};
 
 /// What the proxy does to every request from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,8 @@ struct Shared {
 struct State {
     mode: Mode,
     refusals: VecDeque<Refusal>,
+    trap: Option<Trap>,
+    caught: usize,
     seen: Vec<Seen>,
     open: usize,
 }
@@ -103,6 +108,8 @@ impl Proxy {
         let state = State {
             mode: Mode::Pass,
             refusals: VecDeque::new(),
+            trap: None,
+            caught: 0,
             seen: Vec::new(),
             open: 0,
         };
@@ -155,6 +162,16 @@ impl Proxy {
             .state()
             .refusals
             .extend(std::iter::repeat_n(refusal, count));
+    }
+
+    /// Holds one request for as long as its connection lasts; others pass. It takes the place of a trap that has caught nothing.
+    pub fn trap(&self, trap: Trap) {
+        self.shared.state().trap = Some(trap);
+    }
+
+    /// How many requests traps have caught so far.
+    pub fn caught(&self) -> usize {
+        self.shared.state().caught
     }
 
     /// Resets every open connection at once, as a load balancer does that fails over; new ones

@@ -11,7 +11,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::{Request, Response};
 
-use super::{Mode, Refusal, Seen, Shared};
+use super::{Mode, Refusal, Seen, Shared, Side};
+use crate::http::Method;
 
 type Answer = Response<UnsyncBoxBody<Bytes, anyhow::Error>>;
 
@@ -24,8 +25,18 @@ pub(super) async fn exchange(request: Request<Incoming>, shared: Arc<Shared>) ->
         Mode::Delay(time) => tokio::time::sleep(time).await,
         Mode::Pass | Mode::CutBody(_) | Mode::BlackHole => {}
     }
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let side = shared.caught(&head.method, &head.uri.to_string(), &body);
+    if side == Some(Side::Before) {
+        return std::future::pending().await;
+    }
     let mut server = shared.upstream.connect().await?;
+    let request = Request::from_parts(head, Full::<Bytes>::from(body));
     let (head, body) = server.send_request(request).await?.into_parts();
+    if side == Some(Side::After) {
+        return std::future::pending().await;
+    }
     let left = if let Mode::CutBody(length) = mode {
         Some(length)
     } else {
@@ -45,6 +56,14 @@ pub(super) async fn exchange(request: Request<Incoming>, shared: Arc<Shared>) ->
 }
 
 impl Shared {
+    /// On which side the request is held, if the trap takes it.
+    fn caught(&self, method: &Method, uri: &str, body: &[u8]) -> Option<Side> {
+        let mut state = self.state();
+        let trap = state.trap.take_if(|trap| trap.takes(method, uri, body))?;
+        state.caught += 1;
+        Some(trap.side)
+    }
+
     /// Notes the request and says what to do with it.
     fn arrival(&self, request: &Request<Incoming>) -> Mode {
         let mut state = self.state();

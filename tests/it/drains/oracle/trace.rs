@@ -1,6 +1,6 @@
 //! What the audit log tells of a rollout that drains nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -130,6 +130,34 @@ impl Trace {
         for uid in uids {
             self.pods.entry(uid).or_default().spared = Some("was excluded");
         }
+    }
+
+    /// How often this node was cordoned by us.
+    pub(crate) fn cordons(&self, node: &str) -> usize {
+        let marks: BTreeSet<_> = self
+            .nodes
+            .iter()
+            .filter(|write| write.node == node)
+            .filter_map(|write| write.mark.as_ref().map(|mark| mark.serial))
+            .collect();
+        marks.len()
+    }
+
+    /// How often this pod's eviction was asked for in earnest.
+    pub(crate) fn evictions(&self, uid: &str) -> usize {
+        self.evictions_of(uid)
+            .filter(|eviction| !eviction.dry)
+            .count()
+    }
+
+    /// How often it was asked for at all.
+    pub(crate) fn asked(&self, uid: &str) -> usize {
+        self.evictions_of(uid).count()
+    }
+
+    fn evictions_of(&self, uid: &str) -> impl Iterator<Item = &Eviction> {
+        let theirs = self.evictions.iter();
+        theirs.filter(move |eviction| eviction.uid.as_deref() == Some(uid))
     }
 
     fn read(&mut self, event: &AuditEvent) {

@@ -1,0 +1,215 @@
+//! Nodes that do not become empty: asked before, not cordoned; or given up after a while, and tried again.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use support::eventually;
+use support::eventually::eventually_within;
+use support::fleet::good;
+use support::workloads::{Workloads, pod, stubborn, uid, with_data};
+
+use super::scene::{LONG, Scene};
+
+const NODES: usize = 4;
+
+/// A pod of a Deployment that stays on this node as long as it can.
+fn on(node: &str, mut template: Value) -> Value {
+    template["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    template
+}
+
+#[tokio::test]
+async fn a_node_with_a_pod_that_may_not_go_is_not_even_cordoned() -> Result<()> {
+    let scene = Scene::new(NODES, 0, 2).await?;
+    let shop = Workloads::new(&scene.fleet.cluster, "shop").await?;
+    // Where no budget allows anything, and where two say different things.
+    let [steady, twice] = ["node-001", "node-002"];
+    shop.controller("Deployment", 1, &on(steady, pod("steady")))
+        .await?;
+    shop.controller("Deployment", 1, &on(twice, pod("twice")))
+        .await?;
+    let (none, any) = (json!({"maxUnavailable": 0}), json!({"maxUnavailable": 1}));
+    shop.budget("keep-steady", &json!({"app": "steady"}), &none)
+        .await?;
+    for name in ["keep-twice", "keep-thrice"] {
+        shop.budget(name, &json!({"app": "twice"}), &any).await?;
+    }
+    let mut kept = Vec::new();
+    for app in ["steady", "twice"] {
+        kept.push((app, uid(&shop.run(app, 1).await?[0])?));
+    }
+
+    let coordinator = scene.coordinated().await?;
+    scene.drain(&json!({})).await?;
+    let said = scene.parked(steady, "Blocked").await?;
+    says(&said, &["keep-steady"])?;
+    let said = scene.parked(twice, "Blocked").await?;
+    says(&said, &["keep-twice", "keep-thrice"])?;
+    scene.fleet.holds(NODES - 2, &scene.credentials[1]).await?;
+    for (app, before) in &kept {
+        assert_eq!(uid(&shop.run(app, 1).await?[0])?, *before);
+    }
+    let trace = scene.trace()?;
+    for node in [steady, twice] {
+        assert_eq!(trace.cordons(node), 0, "{node}");
+    }
+    for (_, uid) in &kept {
+        assert_eq!(trace.evictions(uid), 0);
+    }
+
+    // With a budget that allows it, the node is drained: its pod has nowhere else to go, and need not.
+    shop.budget("keep-steady", &json!({"app": "steady"}), &any)
+        .await?;
+    let kubectl = scene.fleet.cluster.kubectl()?;
+    let namespace = format!("--namespace={}", shop.namespace());
+    kubectl
+        .run(&["delete", "poddisruptionbudget", "keep-thrice", &namespace])
+        .await?;
+    scene.completes().await?;
+    scene.judge(&[]).await?;
+    coordinator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_would_be_lost_is_asked_for_first() -> Result<()> {
+    let scene = Scene::new(NODES, 0, 2).await?;
+    let shop = Workloads::new(&scene.fleet.cluster, "shop").await?;
+    let [bare, data] = ["node-001", "node-002"];
+    let mut kept = vec![shop.bare("alone", bare, &pod("alone")).await?];
+    shop.controller("Deployment", 1, &on(data, with_data("data")))
+        .await?;
+    kept.push(uid(&shop.run("data", 1).await?[0])?);
+    shop.run("alone", 1).await?;
+
+    let coordinator = scene.coordinated().await?;
+    let careful = json!({"force": false, "deleteEmptyDirData": false});
+    scene.drain(&careful).await?;
+    says(&scene.parked(bare, "Blocked").await?, &["alone", "force"])?;
+    let said = scene.parked(data, "Blocked").await?;
+    says(&said, &["data", "deleteEmptyDirData"])?;
+    scene.fleet.holds(NODES - 2, &scene.credentials[1]).await?;
+    let trace = scene.trace()?;
+    for uid in &kept {
+        assert_eq!(trace.asked(uid), 0, "not even a question");
+    }
+    for node in [bare, data] {
+        assert_eq!(trace.cordons(node), 0, "{node}");
+    }
+
+    scene.fleet.want(&scene.spec(&json!({}))).await?;
+    scene.completes().await?;
+    scene.judge(&[]).await?;
+    coordinator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_budget_that_is_spent_after_the_cordon_costs_the_node_its_turn_and_nobody_else()
+-> Result<()> {
+    let scene = Scene::new(NODES, 0, 2).await?;
+    let shop = Workloads::new(&scene.fleet.cluster, "shop").await?;
+    let stuck = "node-001";
+    // The first pods that go take a while, and meanwhile others' budget changes.
+    shop.controller("Deployment", 1, &on(stuck, stubborn("slow", 4)))
+        .await?;
+    shop.controller("Deployment", 2, &on(stuck, pod("web")))
+        .await?;
+    let web = json!({"app": "web"});
+    shop.budget("keep-web", &web, &json!({"minAvailable": 1}))
+        .await?;
+    shop.run("slow", 1).await?;
+    let pods = shop.run("web", 2).await?;
+
+    let coordinator = scene.coordinated().await?;
+    scene.drain(&json!({"timeout": "12s"})).await?;
+    // Both could go one by one, if the one that went came back; on a cordoned node it does not.
+    let said = scene.parked(stuck, "Overdue").await?;
+    says(&said, &["keep-web"])?;
+    eventually("it is schedulable again", async || {
+        let node = scene.node(stuck).await?;
+        ensure!(node["spec"]["unschedulable"] != true);
+        Ok(())
+    })
+    .await?;
+    scene.fleet.holds(NODES - 1, &scene.credentials[1]).await?;
+    let trace = scene.trace()?;
+    let mut most = 0;
+    for pod in &pods {
+        most = most.max(trace.evictions(&uid(pod)?));
+    }
+    println!("{most} evictions of one pod in 12 s that were of no use");
+    // At least five seconds apart.
+    ensure!(most <= 4, "{most} evictions");
+
+    kubectl_delete(&scene, shop.namespace(), "keep-web").await?;
+    scene.completes().await?;
+    scene.judge(&[]).await?;
+    coordinator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_nodes_that_wait_for_each_other_do_not_wait_for_ever() -> Result<()> {
+    let scene = Scene::new(NODES, 0, 2).await?;
+    let shop = Workloads::new(&scene.fleet.cluster, "shop").await?;
+    // One pod on each node, of which one may be missing, and the one that went cannot come back before its node does.
+    for node in ["node-001", "node-002"] {
+        let mut template = on(node, stubborn("pair", 2));
+        template["metadata"]["labels"] = json!({"app": node, "pair": "yes"});
+        shop.controller("Deployment", 1, &template).await?;
+    }
+    let pair = json!({"pair": "yes"});
+    shop.budget("keep-pair", &pair, &json!({"minAvailable": 1}))
+        .await?;
+    for node in ["node-001", "node-002"] {
+        shop.run(node, 1).await?;
+    }
+    let coordinator = scene.coordinated().await?;
+    scene.drain(&json!({"timeout": "30s"})).await?;
+    scene.completes().await?;
+    scene.judge(&[]).await?;
+    coordinator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_newer_generation_does_not_drain_again_what_is_being_drained() -> Result<()> {
+    let scene = Scene::new(NODES, 0, 1).await?;
+    let shop = Workloads::new(&scene.fleet.cluster, "shop").await?;
+    let slow = "node-000";
+    shop.controller("Deployment", 2, &on(slow, stubborn("slow", 6)))
+        .await?;
+    shop.run("slow", 2).await?;
+    let coordinator = scene.coordinated().await?;
+    scene.drain(&json!({})).await?;
+    scene.phase(slow, "Draining").await?;
+    let newer = support::fixture::Credential::new();
+    scene.fleet.change(&good(&newer)).await?;
+    scene.fleet.reaches_within(LONG, "Complete", 3).await?;
+    scene.fleet.holds(NODES, &newer).await?;
+    let trace = scene.trace()?;
+    assert_eq!(trace.cordons(slow), 1);
+    scene.judge(&[]).await?;
+    coordinator.stop().await?;
+    Ok(())
+}
+
+async fn kubectl_delete(scene: &Scene, namespace: &str, budget: &str) -> Result<()> {
+    let kubectl = scene.fleet.cluster.kubectl()?;
+    let namespace = format!("--namespace={namespace}");
+    let delete = ["delete", "poddisruptionbudget", budget, &namespace];
+    eventually_within(LONG, "the budget goes", async || kubectl.run(&delete).await)
+        .await
+        .map(drop)
+}
+
+/// What a record says of its node names all of these.
+fn says(blocked: &Value, parts: &[&str]) -> Result<()> {
+    let message = blocked["message"].as_str();
+    let message = message.with_context(|| format!("it says nothing: {blocked}"))?;
+    for part in parts {
+        ensure!(message.contains(part), "no {part} in {message}");
+    }
+    println!("{message}");
+    Ok(())
+}
