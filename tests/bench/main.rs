@@ -7,6 +7,7 @@
 mod agent;
 mod coordinator;
 mod document;
+mod drains;
 mod figures;
 mod helper;
 mod kills;
@@ -41,6 +42,9 @@ fn main() -> Result<()> {
     }
     if wanted("coordinator") {
         runtime.block_on(coordinator::measure(&mut figures))?;
+    }
+    if wanted("drains") {
+        runtime.block_on(drains::measure(&mut figures))?;
     }
     if wanted("rotation") {
         runtime.block_on(rotation::measure(&mut figures))?;

@@ -2,7 +2,10 @@
 //! is promised is judged by the API server's audit log.
 
 mod blocked;
+mod chaos;
 mod fixtures;
 mod oracle;
+mod people;
+mod requests;
 mod scene;
 mod whole;

@@ -32,6 +32,8 @@ pub struct Fleet {
     members: BTreeMap<String, Member>,
     /// Whether the agents' pods are those of a DaemonSet.
     daemons: bool,
+    /// What is run instead of the program of this build.
+    program: Option<PathBuf>,
 }
 
 struct Member {
@@ -53,13 +55,18 @@ impl Fleet {
     }
 
     /// The same with agents whose pods are those of a DaemonSet, so that they are no obstacle where nodes are drained; kube-scheduler
-    /// runs.
+    /// runs. Agents and coordinators are this program instead of the one of this build.
     ///
     /// # Errors
     /// When any of that fails.
-    pub async fn scheduled(nodes: Vec<FakeNode>, first: &Credential) -> Result<Self> {
+    pub async fn scheduled(
+        nodes: Vec<FakeNode>,
+        first: &Credential,
+        program: Option<PathBuf>,
+    ) -> Result<Self> {
         let mut fleet = Self::unattended(nodes).await?;
         fleet.daemons = true;
+        fleet.program = program;
         fleet.cluster.scheduler().await?;
         let agents = json!({
             "apiVersion": "apps/v1", "kind": "DaemonSet",
@@ -98,6 +105,7 @@ impl Fleet {
             admin,
             members: BTreeMap::new(),
             daemons: false,
+            program: None,
         })
     }
 
@@ -121,7 +129,7 @@ impl Fleet {
 
     async fn member(&self, name: String) -> Result<(String, Member)> {
         let kubeconfig = self.kubeconfig(AGENT, &name).await?;
-        let site = Site::new(&name)?;
+        let site = self.site_for(&name)?;
         let target = site.join("auth.json");
         site.configure(
             &format!("node_name = \"{name}\""),
@@ -164,7 +172,7 @@ impl Fleet {
     /// When the API server refuses.
     pub async fn coordinator(&self, node: &str) -> Result<Site> {
         let kubeconfig = self.kubeconfig(COORDINATOR, node).await?;
-        Self::coordinator_with(&kubeconfig)
+        self.coordinator_with(&kubeconfig)
     }
 
     /// [`Fleet::coordinator`] for one that asks through a proxy.
@@ -177,11 +185,11 @@ impl Fleet {
             .pod_object(NAMESPACE, COORDINATOR, node)
             .await?;
         let identity = self.cluster.pod_identity(&pod).await?;
-        Self::coordinator_with(&self.cluster.kubeconfig_through(proxy, &identity)?)
+        self.coordinator_with(&self.cluster.kubeconfig_through(proxy, &identity)?)
     }
 
-    fn coordinator_with(kubeconfig: &Path) -> Result<Site> {
-        let site = Site::new("coordinator")?.coordinating();
+    fn coordinator_with(&self, kubeconfig: &Path) -> Result<Site> {
+        let site = self.site_for("coordinator")?.coordinating();
         site.configure(
             "",
             &format!(
@@ -189,6 +197,14 @@ impl Fleet {
             ),
         )?;
         Ok(site)
+    }
+
+    fn site_for(&self, name: &str) -> Result<Site> {
+        let site = Site::new(name)?;
+        Ok(match &self.program {
+            Some(program) => site.running(program.clone()),
+            None => site,
+        })
     }
 
     /// Makes the pull secret hold these bytes.
@@ -349,4 +365,22 @@ impl Fleet {
 /// A pull secret with this credential.
 pub fn good(credential: &Credential) -> String {
     config_json([(REGISTRY, credential)])
+}
+
+/// Which of two coordinators leads now; exactly one does, sooner or later.
+///
+/// # Errors
+/// When none or both do for too long.
+pub async fn leader(running: &[Agent; 2]) -> Result<usize> {
+    eventually("one coordinator leads", async || {
+        let mut leaders = Vec::new();
+        for (number, one) in running.iter().enumerate() {
+            if one.metric("pullkeeper_coordinator_leader", &[]).await? == 1.0 {
+                leaders.push(number);
+            }
+        }
+        ensure!(leaders.len() == 1, "{leaders:?} lead");
+        Ok(leaders[0])
+    })
+    .await
 }

@@ -31,6 +31,7 @@ mod built;
 pub mod clients;
 pub mod cluster;
 pub mod deploy;
+pub mod draining;
 pub mod eventually;
 pub mod evidence;
 pub mod fixture;

@@ -109,20 +109,16 @@ async fn a_budget_that_is_spent_after_the_cordon_costs_the_node_its_turn_and_nob
     let scene = Scene::new(NODES, 0, 2).await?;
     let shop = Workloads::new(&scene.fleet.cluster, "shop").await?;
     let stuck = "node-001";
-    // The first pods that go take a while, and meanwhile others' budget changes.
-    shop.controller("Deployment", 1, &on(stuck, stubborn("slow", 4)))
-        .await?;
     shop.controller("Deployment", 2, &on(stuck, pod("web")))
         .await?;
     let web = json!({"app": "web"});
     shop.budget("keep-web", &web, &json!({"minAvailable": 1}))
         .await?;
-    shop.run("slow", 1).await?;
     let pods = shop.run("web", 2).await?;
 
     let coordinator = scene.coordinated().await?;
     scene.drain(&json!({"timeout": "12s"})).await?;
-    // Both could go one by one, if the one that went came back; on a cordoned node it does not.
+    // Each of them could go, and would be missing: it comes back to this node alone.
     let said = scene.parked(stuck, "Overdue").await?;
     says(&said, &["keep-web"])?;
     eventually("it is schedulable again", async || {
@@ -152,17 +148,23 @@ async fn a_budget_that_is_spent_after_the_cordon_costs_the_node_its_turn_and_nob
 async fn two_nodes_that_wait_for_each_other_do_not_wait_for_ever() -> Result<()> {
     let scene = Scene::new(NODES, 0, 2).await?;
     let shop = Workloads::new(&scene.fleet.cluster, "shop").await?;
-    // One pod on each node, of which one may be missing, and the one that went cannot come back before its node does.
-    for node in ["node-001", "node-002"] {
-        let mut template = on(node, stubborn("pair", 2));
-        template["metadata"]["labels"] = json!({"app": node, "pair": "yes"});
-        shop.controller("Deployment", 1, &template).await?;
+    // Of each pair one may be missing until its node is back. What goes first on one node goes last on the other.
+    for (node, first, last) in [("node-001", "left", "right"), ("node-002", "right", "left")] {
+        for (side, critical) in [(first, false), (last, true)] {
+            let app = format!("{side}-{node}");
+            let mut template = on(node, stubborn(&app, 2));
+            template["metadata"]["labels"]["pair"] = side.into();
+            if critical {
+                template["spec"]["priorityClassName"] = "system-cluster-critical".into();
+            }
+            shop.controller("Deployment", 1, &template).await?;
+            shop.run(&app, 1).await?;
+        }
     }
-    let pair = json!({"pair": "yes"});
-    shop.budget("keep-pair", &pair, &json!({"minAvailable": 1}))
-        .await?;
-    for node in ["node-001", "node-002"] {
-        shop.run(node, 1).await?;
+    for side in ["left", "right"] {
+        let pair = json!({"pair": side});
+        shop.budget(side, &pair, &json!({"minAvailable": 1}))
+            .await?;
     }
     let coordinator = scene.coordinated().await?;
     scene.drain(&json!({"timeout": "30s"})).await?;

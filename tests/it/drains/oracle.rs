@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use support::cluster::AuditEvent;
 
 pub(super) use trace::Trace;
 
@@ -59,11 +58,4 @@ pub(super) fn hold(trace: &Trace, promise: &Promise) -> Result<()> {
     let broken = judge(trace, promise);
     ensure!(broken.is_empty(), "broken: {}", broken.join("\n"));
     Ok(())
-}
-
-/// Requests of the coordinator among these.
-pub(super) fn requests(events: &[AuditEvent]) -> impl Iterator<Item = &AuditEvent> {
-    events
-        .iter()
-        .filter(|event| event.is_request() && trace::by_coordinator(event))
 }

@@ -32,7 +32,7 @@ impl Scene {
     /// Nodes with agents; nothing is rolled out yet.
     pub(super) async fn new(count: usize, control_plane: usize, slots: usize) -> Result<Self> {
         let credentials = [Credential::new(), Credential::new()];
-        let fleet = Fleet::scheduled(nodes(count, control_plane), &credentials[0]).await?;
+        let fleet = Fleet::scheduled(nodes(count, control_plane), &credentials[0], None).await?;
         let promise = Promise {
             slots,
             unavailable: slots,

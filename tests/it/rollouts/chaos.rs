@@ -2,10 +2,9 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use support::agent::Agent;
 use support::eventually;
 use support::fixture::Credential;
-use support::fleet::{Fleet, good};
+use support::fleet::{Fleet, good, leader};
 
 use super::ledgers::{Recorder, complete};
 use super::{nodes, quickly};
@@ -104,19 +103,4 @@ async fn a_control_plane_that_restarts_and_nodes_that_go_hold_nothing_up_for_eve
         agent.stop().await?;
     }
     Ok(())
-}
-
-/// Which one leads now; exactly one does, sooner or later.
-async fn leader(running: &[Agent; 2]) -> Result<usize> {
-    eventually("one coordinator leads", async || {
-        let mut leaders = Vec::new();
-        for (number, one) in running.iter().enumerate() {
-            if one.metric("pullkeeper_coordinator_leader", &[]).await? == 1.0 {
-                leaders.push(number);
-            }
-        }
-        ensure!(leaders.len() == 1, "{leaders:?} lead");
-        Ok(leaders[0])
-    })
-    .await
 }

@@ -61,7 +61,7 @@ impl Shared {
         let mut state = self.state();
         let trap = state.trap.take_if(|trap| trap.takes(method, uri, body))?;
         state.caught += 1;
-        Some(trap.side)
+        Some(trap.side())
     }
 
     /// Notes the request and says what to do with it.

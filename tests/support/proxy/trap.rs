@@ -2,17 +2,13 @@
 
 use crate::http::Method;
 
-/// Which request it is: the next one with all of these.
-#[derive(Clone, Debug)]
+/// Whether it is this request: by its method, its path and query, and its body.
+type Takes = Box<dyn Fn(&Method, &str, &str) -> bool + Send>;
+
+/// What holds the first request that it takes.
 pub struct Trap {
-    /// Its method.
-    pub method: Method,
-    /// A part of its path and query.
-    pub uri: &'static str,
-    /// A part of its body.
-    pub body: &'static str,
-    /// When it is held.
-    pub side: Side,
+    side: Side,
+    takes: Takes,
 }
 
 /// On which side of the API server a request is held.
@@ -25,9 +21,19 @@ pub enum Side {
 }
 
 impl Trap {
+    /// Holds the next request that `takes` says yes to: it gets the method, path and query, and the body.
+    pub fn new(side: Side, takes: impl Fn(&Method, &str, &str) -> bool + Send + 'static) -> Self {
+        Self {
+            side,
+            takes: Box::new(takes),
+        }
+    }
+
+    pub(super) fn side(&self) -> Side {
+        self.side
+    }
+
     pub(super) fn takes(&self, method: &Method, uri: &str, body: &[u8]) -> bool {
-        *method == self.method
-            && uri.contains(self.uri)
-            && String::from_utf8_lossy(body).contains(self.body)
+        (self.takes)(method, uri, &String::from_utf8_lossy(body))
     }
 }

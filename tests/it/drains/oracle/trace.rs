@@ -155,6 +155,14 @@ impl Trace {
         self.evictions_of(uid).count()
     }
 
+    /// Pods that were evicted, for each of so many nodes.
+    #[allow(clippy::cast_precision_loss, reason = "some hundred pods")]
+    pub(crate) fn accepted_per(&self, nodes: usize) -> f64 {
+        let evictions = self.evictions.iter();
+        let accepted = evictions.filter(|eviction| !eviction.dry && eviction.code < 300);
+        accepted.count() as f64 / nodes as f64
+    }
+
     fn evictions_of(&self, uid: &str) -> impl Iterator<Item = &Eviction> {
         let theirs = self.evictions.iter();
         theirs.filter(move |eviction| eviction.uid.as_deref() == Some(uid))
@@ -352,7 +360,7 @@ impl Permit {
 }
 
 /// Whether the coordinator itself asked. Others try its rights with its account.
-pub(super) fn by_coordinator(event: &AuditEvent) -> bool {
+fn by_coordinator(event: &AuditEvent) -> bool {
     let account = format!("system:serviceaccount:{NAMESPACE}:{COORDINATOR}");
     event.user.username == account && event.user_agent.starts_with("pullkeeper")
 }
