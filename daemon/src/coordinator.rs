@@ -7,7 +7,9 @@
 //!
 //! It reads nodes and records, and writes the rollout's status and the specs of records. It has no right to read a Secret.
 
+mod cordon;
 pub mod desk;
+mod drain;
 mod election;
 mod intent;
 mod lead;
@@ -27,8 +29,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
+use self::drain::Engine;
 use self::election::{Election, Term, lasts};
-use self::lead::Lead;
+use self::lead::{Current, LastBlockers, Lead};
+use self::objects::NodeObject;
 use self::store::Store;
 use self::view::View;
 use crate::admin;
@@ -166,6 +170,13 @@ async fn lead(
     let _end_all = end.clone().drop_guard();
     let view = Arc::new(View::default());
     let terms = Terms::of(&settings.kubernetes, cluster, &Resync::default(), &end);
+    let engine = Arc::new(Engine::new(
+        terms.clone(),
+        Arc::clone(&view),
+        term.clone(),
+        Arc::clone(desk),
+        NodeObject::is_cordoned_for,
+    ));
     let subject = Subject {
         object: ObjectReference {
             api_version: Some(PullSecretRollout::api_version(&()).into_owned()),
@@ -194,10 +205,14 @@ async fn lead(
         } else {
             Events::off()
         },
+        engine: Arc::clone(&engine),
         gone: BTreeSet::new(),
+        current: Current::default(),
+        blockers: LastBlockers::default(),
     };
     tokio::select! {
         () = lead.work() => {}
+        () = engine.run() => {}
         () = view.keep(&terms) => {}
         () = async { deliver.await; std::future::pending().await } => {}
     }

@@ -24,8 +24,8 @@ pub use self::node::{
     NodePullSecretSpec, NodePullSecretStatus, ReportedOutcome,
 };
 pub use self::rollout::{
-    CanarySpec, Counts, FailureBudgetSpec, HaltStatus, PastGeneration, Phase, PullSecretRollout,
-    PullSecretRolloutSpec, PullSecretRolloutStatus, StrategyWord,
+    CanarySpec, Counts, FailureBudgetSpec, HaltStatus, NodeAtWork, ParkedNode, PastGeneration,
+    Phase, PullSecretRollout, PullSecretRolloutSpec, PullSecretRolloutStatus, StrategyWord,
 };
 
 /// The only rollout that there is, as OpenShift names the only configuration of a kind.

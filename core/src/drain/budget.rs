@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::pod::{Phase, Pod};
-use super::selector::{Selector, SelectorError};
+use super::selector::Selector;
 
 /// Which budget.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +20,8 @@ pub struct BudgetName {
 pub struct Budget {
     /// Which one.
     pub name: BudgetName,
-    /// Whose it is. One that cannot be read is taken for that of all pods, and allows nothing.
-    pub selector: Result<Option<Selector>, SelectorError>,
+    /// Whose it is, or why nobody can tell. Then it is taken for that of all pods, and allows nothing.
+    pub selector: Result<Option<Selector>, String>,
     /// Counts changes of what is wanted.
     pub generation: i64,
     /// The last one that was looked at when the numbers were written.
@@ -150,7 +150,7 @@ pub(super) mod tests {
                 ..budget("nobody", "x", 1)
             },
             Budget {
-                selector: Err(SelectorError::Operator("Gt".to_owned())),
+                selector: Err("odd".to_owned()),
                 ..budget("odd", "x", 1)
             },
         ]

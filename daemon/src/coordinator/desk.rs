@@ -8,11 +8,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use pullkeeper_core::drain::Answer;
 use serde::Serialize;
 
 use crate::admin::Shown;
 use crate::admin::metrics::{Counters, Gauges, add, describe};
-use crate::resource::{Counts, Phase, PullSecretRolloutStatus};
+use crate::resource::{Blocked, Counts, Phase, PullSecretRolloutStatus};
 
 describe! {
     BUILD = "pullkeeper_build_info", "info", "version", "Version of the running coordinator";
@@ -25,13 +26,21 @@ describe! {
     PHASE = "pullkeeper_rollout_phase", "gauge", "phase",
         "1 for the phase that the rollout is in, as in its status";
     NODES = "pullkeeper_rollout_nodes", "gauge", "state",
-        "Nodes by how far they are: updated, updating, failed, waiting; a failed one is also one of the others";
+        "Nodes by how far they are: updated, updating, failed, parked, waiting; a failed or parked one is also one of the others";
     SLOTS = "pullkeeper_rollout_reserved", "gauge", "",
         "Nodes that have a slot";
     LEDGER_WRITES = "pullkeeper_rollout_ledger_writes_total", "counter", "result",
         "Writes of the rollout's status: written, conflict (somebody else was faster), failed";
     PERMITS = "pullkeeper_rollout_permits_total", "counter", "result",
         "Permits given to nodes: written, conflict (their record had changed), failed";
+    CORDONS = "pullkeeper_rollout_cordons_total", "counter", "change, result",
+        "Changes of nodes, cordoned or uncordoned: written, conflict (the node had changed), failed";
+    BLOCKED = "pullkeeper_rollout_node_blocked_since_timestamp_seconds", "gauge", "node, reason",
+        "Since when a node is not drained, and why; only those for which there is a reason";
+    EVICTIONS = "pullkeeper_evictions_total", "counter", "answer",
+        "Evictions by what the API server said: accepted, gone, replaced, budget, busy, many_budgets, raced, namespace_terminating, refused, unanswered";
+    EVICTION_DRY_RUNS = "pullkeeper_eviction_dry_runs_total", "counter", "answer",
+        "Evictions that were tried without effect, by the same answers";
     EVENTS_DROPPED = "pullkeeper_events_dropped_total", "counter", "",
         "Kubernetes Events that could not be delivered";
 }
@@ -49,6 +58,10 @@ pub(super) struct Desk {
     slots: Gauge,
     ledger_writes: Counters<1>,
     permits: Counters<1>,
+    cordons: Counters<2>,
+    blocked: Gauges<2>,
+    evictions: Counters<1>,
+    eviction_dry_runs: Counters<1>,
     events_dropped: Counter,
 }
 
@@ -107,6 +120,10 @@ impl Desk {
             slots: add(&mut registry, SLOTS, Gauge::default()),
             ledger_writes: add(&mut registry, LEDGER_WRITES, Family::default()),
             permits: add(&mut registry, PERMITS, Family::default()),
+            cordons: add(&mut registry, CORDONS, Family::default()),
+            blocked: add(&mut registry, BLOCKED, Family::default()),
+            evictions: add(&mut registry, EVICTIONS, Family::default()),
+            eviction_dry_runs: add(&mut registry, EVICTION_DRY_RUNS, Family::default()),
             events_dropped: add(&mut registry, EVENTS_DROPPED, Counter::default()),
             registry: Mutex::new(registry),
             standing: Mutex::new(standing),
@@ -132,6 +149,7 @@ impl Desk {
             standing.rollout = None;
             self.phase.clear();
             self.nodes.clear();
+            self.blocked.clear();
             self.slots.set(0);
         }
     }
@@ -161,6 +179,7 @@ impl Desk {
                 updated,
                 updating,
                 failed,
+                parked,
                 waiting,
                 ..
             } = status.nodes;
@@ -168,6 +187,7 @@ impl Desk {
                 ("updated", updated),
                 ("updating", updating),
                 ("failed", failed),
+                ("parked", parked),
                 ("waiting", waiting),
             ] {
                 let label = [("state", state.to_owned())];
@@ -185,9 +205,44 @@ impl Desk {
         self.ledger_writes.get_or_create(&written.label()).inc();
     }
 
+    /// A change of a node.
+    pub(super) fn node(&self, change: &'static str, written: Written) {
+        let [result] = written.label();
+        let labels = [("change", change.to_owned()), result];
+        self.cordons.get_or_create(&labels).inc();
+    }
+
+    /// Which nodes are not drained, and why.
+    pub(super) fn blocked<'b>(&self, nodes: impl Iterator<Item = (&'b str, &'b Blocked)>) {
+        let _consistent = lock(&self.registry);
+        self.blocked.clear();
+        for (node, blocked) in nodes {
+            let labels = [
+                ("node", node.to_owned()),
+                ("reason", blocked.reason.clone()),
+            ];
+            let since = blocked
+                .since
+                .as_ref()
+                .map_or(0, |since| since.0.as_second());
+            self.blocked.get_or_create(&labels).set(since);
+        }
+    }
+
     /// A permit.
     pub(super) fn permit(&self, written: Written) {
         self.permits.get_or_create(&written.label()).inc();
+    }
+
+    /// An eviction, or one without effect.
+    pub(super) fn eviction(&self, answer: &Answer, dry_run: bool) {
+        let family = if dry_run {
+            &self.eviction_dry_runs
+        } else {
+            &self.evictions
+        };
+        let label = [("answer", answer.label().to_owned())];
+        family.get_or_create(&label).inc();
     }
 }
 

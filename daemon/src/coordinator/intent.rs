@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::core::Duration as Written;
+use pullkeeper_core::drain::{self, Selector};
 use pullkeeper_core::rollout::{
     Canary, Drain, FailureBudget, Policy, SecretSource, Strategy, Time, Window, open_until,
 };
+use serde::Deserialize as _;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::drain::Options;
 use super::objects::NodeObject;
 use crate::resource::{CanarySpec, DrainSpec, PullSecretRolloutSpec, StrategyWord};
 
@@ -27,6 +30,7 @@ pub(super) struct Intent {
     soak: Duration,
     deadline: Duration,
     drain: Drain,
+    evictions: drain::Options,
     windows: Vec<Window>,
 }
 
@@ -86,7 +90,8 @@ impl Intent {
                 spec.node_deadline,
                 Duration::from_secs(10),
             )?,
-            drain: drain(&spec.drain)?,
+            drain: pace(&spec.drain)?,
+            evictions: evictions(&spec.drain)?,
             windows: windows.collect::<Result<_, _>>()?,
             spec,
         })
@@ -100,6 +105,14 @@ impl Intent {
     /// Whether the first nodes try new credentials.
     pub(super) fn probes(&self) -> bool {
         self.spec.probe
+    }
+
+    /// How nodes are drained, where they are.
+    pub(super) fn drains(&self) -> Options {
+        Options {
+            pods: self.evictions.clone(),
+            settle: self.drain.settle,
+        }
     }
 
     /// The label that names a node's pool.
@@ -153,13 +166,27 @@ fn canary(spec: &CanarySpec, nodes: &BTreeMap<String, Arc<NodeObject>>) -> Resul
     Ok(Canary::Nodes(names))
 }
 
-fn drain(spec: &DrainSpec) -> Result<Drain, Invalid> {
+fn pace(spec: &DrainSpec) -> Result<Drain, Invalid> {
     let second = Duration::from_secs(1);
     Ok(Drain {
         settle: duration("spec.drain.settle", spec.settle, second)?,
         deadline: duration("spec.drain.timeout", spec.timeout, 10 * second)?,
         patience: duration("spec.drain.patience", spec.patience, second)?,
         backoff: duration("spec.drain.retryAfter", spec.retry_after, second)?,
+    })
+}
+
+fn evictions(spec: &DrainSpec) -> Result<drain::Options, Invalid> {
+    let skip = spec.skip_pods.as_ref().map(|selector| {
+        let written = serde_json::to_value(selector).unwrap_or_default();
+        Selector::deserialize(written).map_err(|error| {
+            Invalid::new("spec.drain.skipPods", format!("cannot be read: {error}"))
+        })
+    });
+    Ok(drain::Options {
+        force: spec.force,
+        delete_empty_dir_data: spec.delete_empty_dir_data,
+        skip: skip.transpose()?,
     })
 }
 
@@ -246,6 +273,10 @@ mod tests {
             ),
             (json!({"drain": {"force": "yes"}}), "spec.drain.force"),
             (json!({"drain": {"gently": true}}), "spec.drain.gently"),
+            (
+                json!({"drain": {"skipPods": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}),
+                "spec.drain.skipPods",
+            ),
             (
                 json!({"windows": [{"start": "25:00", "duration": "1h"}]}),
                 "spec.windows[0].start",

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! view ─▶ intent ─▶ decide ─┬▶ status with the next ledger, by compare-and-swap
-//!              ▲            ├▶ permits, for what the ledger that was read has reserved
+//!              ▲            ├▶ permits and cordons, for what the ledger that was read has reserved
+//!              │            ├▶ drain: pods to be evicted, and what has become of them
 //!              └── store ◀──┴▶ what has to be looked up first
 //! ```
 
+mod blocked;
+mod nodes;
 mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,19 +16,25 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::rollout::{Decision, Fleet, Ledger, Policy, Stage, Time, decide};
+use pullkeeper_core::rollout::{
+    Decision, DrainView, Fleet, Ledger, Order, Policy, Stage, Time, decide,
+};
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub(super) use self::blocked::LastBlockers;
+pub(super) use self::nodes::Current;
 use super::desk::{Desk, Written, is_trouble};
+use super::drain::{DrainSeen, Engine, Options, Task, What};
 use super::election::{Term, lasts};
 use super::intent::{Intent, Invalid};
 use super::objects::{NodeObject, RecordObject, RolloutObject};
 use super::publish::{Situation, status};
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::view::{Known, View};
+use crate::cluster::RequestError;
 use crate::event::Events;
 use crate::resource::{Phase, PullSecretRolloutStatus, ROLLOUT};
 
@@ -51,8 +60,20 @@ pub(super) struct Lead {
     pub(super) term: watch::Receiver<Term>,
     pub(super) desk: Arc<Desk>,
     pub(super) events: Events,
+    pub(super) engine: Arc<Engine>,
     /// UIDs of nodes that were looked up and are gone.
     pub(super) gone: BTreeSet<String>,
+    pub(super) current: Current,
+    pub(super) blockers: LastBlockers,
+}
+
+/// Everything that a decision is made for.
+struct Sight {
+    nodes: Nodes,
+    records: Records,
+    drained: BTreeMap<String, DrainSeen>,
+    fleet: Fleet,
+    decision: Decision,
 }
 
 type Nodes = BTreeMap<String, Arc<NodeObject>>;
@@ -92,7 +113,7 @@ impl Lead {
     }
 
     /// One look at everything, and what follows from it.
-    async fn look(&mut self) -> Result<Next, StoreError> {
+    async fn look(&mut self) -> Result<Next, RequestError> {
         let known = self.view.known();
         let (Some(rollouts), Some(nodes), Some(records)) =
             (known.rollouts.all(), known.nodes.all(), known.records.all())
@@ -100,11 +121,13 @@ impl Lead {
             self.desk.troubled(troubles(&known, true));
             return Ok(Next::Wait);
         };
-        self.desk.troubled(troubles(&known, false));
+        let mut troubles = troubles(&known, false);
+        troubles.extend(self.engine.troubles());
+        self.desk.troubled(troubles);
         let Some(rollout) = rollouts.get(ROLLOUT) else {
             self.desk.stands(None, 0);
-            // Nobody paces anything any more: every node may take what there is.
-            self.name_sources(records, &[]).await;
+            self.rest();
+            self.let_go(nodes, records).await?;
             return Ok(Next::Wait);
         };
         let former = PullSecretRolloutStatus::deserialize(&rollout.status).unwrap_or_default();
@@ -126,10 +149,16 @@ impl Lead {
             Ok(policy) => policy,
             Err(error) => return self.refuse_spec(rollout, &former, &error).await,
         };
-        let fleet = self.fleet(&intent, nodes, records);
-        let (decision, fleet) = self
-            .decide(&policy, &ledger, fleet, &intent, nodes, now)
-            .await?;
+        self.current.since(&rollout.metadata.resource_version);
+        let Sight {
+            nodes,
+            records,
+            drained,
+            fleet,
+            decision,
+        } = self.decide(&policy, &ledger, &intent, now).await?;
+        self.remember(&drained, &ledger);
+        self.engine.heed(tasks(&decision.orders), intent.drains());
         let next = decision.ledger.as_ref().unwrap_or(&ledger);
         let situation = Situation::Decided {
             ledger: next,
@@ -156,11 +185,36 @@ impl Lead {
         if decision.ledger.is_some() {
             return Ok(Next::Look);
         }
-        // All nodes would ask the registries at once otherwise.
-        let probe = intent.probes() && ledger.stage == Stage::Canary;
-        self.give(rollout, records, &decision, &ledger, probe)
-            .await?;
+        let cordons = |order: &Order| matches!(order, Order::Cordon { .. });
+        let due = !decision.permits.is_empty() || decision.orders.values().any(cordons);
+        if due && self.is_unchanged(rollout).await? {
+            // All nodes would ask the registries at once otherwise.
+            let probe = intent.probes() && ledger.stage == Stage::Canary;
+            self.give(&records, &decision, &ledger, probe).await;
+            self.cordon(&decision.orders, &nodes, &ledger).await;
+        }
+        self.uncordon(&decision.orders, &nodes).await;
+        self.say_what_blocks(&records, &drained, &ledger).await;
         Ok(Next::Wait)
+    }
+
+    /// Nobody is drained now.
+    fn rest(&self) {
+        self.engine.heed(BTreeMap::new(), Options::default());
+    }
+
+    /// There is no rollout: nobody paces anything any more, every node may take what there is, and none stays cordoned by us.
+    async fn let_go(&mut self, nodes: &Nodes, records: &Records) -> Result<(), RequestError> {
+        self.name_sources(records, &[]).await;
+        let marked = nodes
+            .values()
+            .filter(|node| node.node(None, None).mark().is_some());
+        let marked: Vec<_> = marked.cloned().collect();
+        // What is told late is no proof that there is none.
+        if !marked.is_empty() && matches!(self.store.rollout().await, Err(RequestError::NotFound)) {
+            self.release(marked.iter()).await;
+        }
+        Ok(())
     }
 
     /// Decides, having looked up what the decision asks for.
@@ -168,43 +222,67 @@ impl Lead {
         &mut self,
         policy: &Policy,
         ledger: &Ledger,
-        mut fleet: Fleet,
         intent: &Intent,
-        nodes: &Nodes,
         now: Time,
-    ) -> Result<(Decision, Fleet), StoreError> {
-        let mut decision = decide(policy, ledger, &fleet, now);
-        if decision.outdated {
-            let records = self.store.records().await?;
-            let named = records
-                .into_iter()
-                .map(|record| (record.metadata.name.clone(), Arc::new(record)));
-            fleet = self.fleet(intent, nodes, &named.collect());
-            fleet.fresh = true;
-            decision = decide(policy, ledger, &fleet, now);
+    ) -> Result<Sight, RequestError> {
+        let mut fresh = None;
+        let mut sight = self.sight(policy, ledger, intent, None, now);
+        if sight.decision.outdated {
+            let records = self.store.records().await?.into_iter();
+            let named = records.map(|record| (record.metadata.name.clone(), Arc::new(record)));
+            fresh = Some(named.collect());
+            sight = self.sight(policy, ledger, intent, fresh.as_ref(), now);
         }
-        if !decision.missing.is_empty() {
-            for (uid, name) in &decision.missing {
+        if !sight.decision.missing.is_empty() {
+            for (uid, name) in &sight.decision.missing {
                 if self.store.is_gone(name, uid).await? {
                     tracing::info!(node = name, uid, "a node that has a slot is gone");
                     self.gone.insert(uid.clone());
                 }
             }
-            fleet.gone.clone_from(&self.gone);
-            decision = decide(policy, ledger, &fleet, now);
+            sight = self.sight(policy, ledger, intent, fresh.as_ref(), now);
         }
-        Ok((decision, fleet))
+        if !sight.decision.unsure.is_empty() {
+            self.read_nodes(&sight.decision.unsure).await;
+            sight = self.sight(policy, ledger, intent, fresh.as_ref(), now);
+        }
+        Ok(sight)
     }
 
-    fn fleet(&self, intent: &Intent, nodes: &Nodes, records: &Records) -> Fleet {
+    /// What is known now, and what follows from it. `fresh` are records that were listed after the ledger was read.
+    fn sight(
+        &self,
+        policy: &Policy,
+        ledger: &Ledger,
+        intent: &Intent,
+        fresh: Option<&Records>,
+        now: Time,
+    ) -> Sight {
+        let known = self.view.known();
+        let nodes = known.nodes.all().cloned().unwrap_or_default();
+        let records = known.records.all().cloned().unwrap_or_default();
+        let drained = self.engine.views();
+        let current = self.current.uids();
+        let shown = fresh.unwrap_or(&records);
         let node = |(name, node): (&String, &Arc<NodeObject>)| {
-            let record = records.get(name).map(|record| &**record);
-            (name.clone(), node.node(record, intent.pool_label()))
+            let record = shown.get(name).map(|record| &**record);
+            let mut node = node.node(record, intent.pool_label());
+            node.current = current.contains(&node.uid);
+            node.drain = drained.get(name).map(drain_view);
+            (name.clone(), node)
         };
-        Fleet {
+        let fleet = Fleet {
             nodes: nodes.iter().map(node).collect(),
             gone: self.gone.clone(),
-            fresh: false,
+            fresh: fresh.is_some(),
+        };
+        let decision = decide(policy, ledger, &fleet, now);
+        Sight {
+            nodes,
+            records,
+            drained,
+            fleet,
+            decision,
         }
     }
 
@@ -213,7 +291,7 @@ impl Lead {
         rollout: &RolloutObject,
         former: &PullSecretRolloutStatus,
         error: &Invalid,
-    ) -> Result<Next, StoreError> {
+    ) -> Result<Next, RequestError> {
         self.refuse(rollout, former, "InvalidSpec", &error.to_string())
             .await
     }
@@ -225,7 +303,8 @@ impl Lead {
         former: &PullSecretRolloutStatus,
         reason: &'static str,
         message: &str,
-    ) -> Result<Next, StoreError> {
+    ) -> Result<Next, RequestError> {
+        self.rest();
         let situation = Situation::Invalid { reason, message };
         let generation = rollout.metadata.generation;
         let published = status(former, situation, generation, Timestamp::now());
@@ -241,13 +320,13 @@ impl Lead {
         mut published: PullSecretRolloutStatus,
         ledger: Option<&Ledger>,
         slots: usize,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), RequestError> {
         self.desk.stands(Some(&published), slots);
         if (ledger.is_none() && published == *former) || !self.leads() {
             return Ok(());
         }
         published.ledger = None;
-        let encode = |error: serde_json::Error| StoreError::Failed(error.to_string());
+        let encode = |error: serde_json::Error| RequestError::Failed(error.to_string());
         let mut body = serde_json::to_value(&published).map_err(encode)?;
         // One that cannot be read stays as it is.
         body["ledger"] = match ledger {
@@ -263,7 +342,7 @@ impl Lead {
                 Ok(())
             }
             // Whoever was faster is told, and everything is looked at again.
-            Err(StoreError::Conflict | StoreError::NotFound) => Ok(()),
+            Err(RequestError::Conflict(_) | RequestError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -305,17 +384,48 @@ impl Lead {
     }
 }
 
+/// What the engine is to do: to see whether pods would go, until the node is cordoned, and then to evict them.
+fn tasks(orders: &BTreeMap<String, Order>) -> BTreeMap<String, Task> {
+    let task = |(name, order): (&String, &Order)| {
+        let (uid, serial, what) = match order {
+            Order::Inspect { uid, serial } | Order::Cordon { uid, serial } => {
+                (uid, serial, What::Inspect)
+            }
+            Order::Drain { uid, serial } => (uid, serial, What::Drain),
+            Order::Uncordon { .. } => return None,
+        };
+        let task = Task {
+            uid: uid.clone(),
+            serial: *serial,
+            what,
+        };
+        Some((name.clone(), task))
+    };
+    orders.iter().filter_map(task).collect()
+}
+
+fn drain_view(seen: &DrainSeen) -> DrainView {
+    DrainView {
+        serial: seen.serial,
+        settled: seen.settled,
+        left: seen.left,
+        idle: seen.idle,
+        throttled: seen.throttled,
+        blockers: seen.blockers.iter().map(|one| one.pod.clone()).collect(),
+    }
+}
+
 /// Reads the ledger. What is there and is none is never taken for an empty one.
 fn read_ledger(status: &Value) -> Result<Ledger, String> {
     let written = status.get("ledger").filter(|ledger| !ledger.is_null());
     Ledger::read(written).map_err(|error| format!("status.ledger: {}", crate::exit::chain(&error)))
 }
 
-fn outcome<T>(written: &Result<T, StoreError>) -> Written {
+fn outcome<T>(written: &Result<T, RequestError>) -> Written {
     match written {
         Ok(_) => Written::Taken,
-        Err(StoreError::Conflict | StoreError::NotFound) => Written::Conflict,
-        Err(StoreError::Failed(_)) => Written::Failed,
+        Err(RequestError::Conflict(_) | RequestError::NotFound) => Written::Conflict,
+        Err(_) => Written::Failed,
     }
 }
 

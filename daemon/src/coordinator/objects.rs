@@ -11,8 +11,9 @@ use pullkeeper_core::rollout::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cordon;
 use crate::list_watch::{Object, Query};
-use crate::resource::{NodePullSecret, PullSecretRollout, ROLLOUT, ReportedOutcome};
+use crate::resource::{Blocked, NodePullSecret, PullSecretRollout, ROLLOUT, ReportedOutcome};
 
 /// Nodes and records read at once.
 const PAGE: u32 = 500;
@@ -27,15 +28,22 @@ pub(super) struct Metadata {
     pub(super) generation: i64,
     labels: BTreeMap<String, String>,
     annotations: Annotations,
+    /// Whether we were the last to set the flag that keeps pods off a node.
+    #[serde(rename = "managedFields", deserialize_with = "cordon::owns_flag")]
+    owns_flag: bool,
     deletion_timestamp: Option<String>,
 }
 
-/// Those annotations that say that a node is to be left alone.
+/// Those annotations that say whose a node's cordon is, or that it is to be left alone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Annotations {
     #[serde(rename = "pullkeeper.io/hold")]
     hold: Option<String>,
+    #[serde(rename = "pullkeeper.io/cordon")]
+    mark: Option<String>,
+    #[serde(rename = "pullkeeper.io/cordon-prior")]
+    prior: Option<String>,
     /// What the Machine Config Operator's daemon does on the node.
     #[serde(rename = "machineconfiguration.openshift.io/state")]
     machine_config: Option<String>,
@@ -53,6 +61,7 @@ pub(super) struct NodeObject {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct NodeSpec {
+    unschedulable: bool,
     taints: Vec<Taint>,
 }
 
@@ -92,6 +101,7 @@ pub(super) struct RecordSpec {
     pub(super) node_uid: String,
     pub(super) sources: Vec<SecretSource>,
     permit: Option<GivenPermit>,
+    pub(super) blocked: Option<Blocked>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -199,7 +209,7 @@ impl NodeObject {
             ready,
             held: self.is_held(),
             current: false,
-            cordon: Cordon::None,
+            cordon: self.cordon(),
             drain: None,
             record: record
                 .filter(|record| record.spec.node_uid == self.metadata.uid)
@@ -207,11 +217,31 @@ impl NodeObject {
         }
     }
 
+    /// Who keeps pods off it.
+    pub(super) fn cordon(&self) -> Cordon {
+        let Annotations { mark, prior, .. } = &self.metadata.annotations;
+        let (uid, owned) = (&self.metadata.uid, self.metadata.owns_flag);
+        let unschedulable = self.spec.unschedulable;
+        cordon::read(uid, unschedulable, owned, mark.as_deref(), prior.as_deref())
+    }
+
+    /// Whether it has our mark, whatever became of the flag, and whether it is to stay cordoned without it.
+    pub(super) fn is_marked(&self) -> (bool, bool) {
+        let Annotations { mark, prior, .. } = &self.metadata.annotations;
+        (mark.is_some(), prior.is_some())
+    }
+
+    /// Whether it has this UID, and is cordoned by us for the reservation with this mark.
+    pub(super) fn is_cordoned_for(&self, uid: &str, serial: u64) -> bool {
+        matches!(self.cordon(), Cordon::Ours(mark) if mark.uid == uid && mark.serial == serial)
+    }
+
     /// Whether somebody has said that it is to be left alone, or somebody else is at work on it.
     fn is_held(&self) -> bool {
         let Annotations {
             hold,
             machine_config,
+            ..
         } = &self.metadata.annotations;
         let leaving = |taint: &Taint| {
             matches!(

@@ -2,12 +2,16 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as KubeTime};
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::rollout::{Failure, Fleet, Ledger, Stage, Time, Waiting};
+use pullkeeper_core::rollout::{Fleet, Ledger, Stage, Time, Waiting, Why};
 
-use crate::resource::{Counts, HaltStatus, PastGeneration, Phase, PullSecretRolloutStatus};
+use crate::resource::{
+    Counts, HaltStatus, NodeAtWork, ParkedNode, PastGeneration, Phase, PullSecretRolloutStatus,
+};
 
 /// Failed nodes that are named.
 const NAMED: usize = 10;
+/// Nodes that are listed with what becomes of them.
+const LISTED: usize = 20;
 /// Former generations that are remembered.
 const REMEMBERED: usize = 10;
 
@@ -56,6 +60,8 @@ pub(super) fn status(
             next.generation = ledger.generation;
             next.revision = ledger.revision.clone();
             next.nodes = counts(ledger, fleet);
+            next.at_work = at_work(ledger);
+            next.parked = parked(ledger);
             next.halt = halt(ledger);
             say(ledger, waiting, next.nodes)
         }
@@ -143,6 +149,21 @@ fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
             "Window",
             format!("{progress}; no window is open"),
         ),
+        Some(Waiting::Parked) if !at_work => said(
+            Phase::Waiting,
+            "Parked",
+            format!(
+                "{progress}; those left were not drained and are tried again: {}; see spec.blocked of their NodePullSecrets",
+                parked_nodes(ledger)
+            ),
+        ),
+        Some(Waiting::Unavailable) if !at_work => said(
+            Phase::Waiting,
+            "Unavailable",
+            format!(
+                "{progress}; as many nodes as spec.maxUnavailable allows are not ready or cordoned by others"
+            ),
+        ),
         Some(Waiting::Nodes) if !at_work => said(
             Phase::Waiting,
             "Nodes",
@@ -190,13 +211,53 @@ fn counts(ledger: &Ledger, fleet: &Fleet) -> Counts {
     };
     let updating = number(fleet.nodes.iter().filter(at_work).count());
     let failed = number(ledger.failures.len());
+    let parked = number(ledger.parked.len());
     Counts {
         total,
         updated,
         updating,
         failed,
+        parked,
         waiting: total.saturating_sub(updated.saturating_add(updating)),
     }
+}
+
+/// Those that have had their slot longest.
+fn at_work(ledger: &Ledger) -> Vec<NodeAtWork> {
+    let mut reservations: Vec<_> = ledger.reservations.iter().collect();
+    reservations.sort_by_key(|(name, one)| (one.since, *name));
+    let some = reservations.into_iter().take(LISTED);
+    let node = some.map(|(name, one)| {
+        let (phase, since) = one.stands();
+        NodeAtWork {
+            node: name.clone(),
+            phase: phase.to_owned(),
+            since: timestamp(since).map(KubeTime),
+        }
+    });
+    node.collect()
+}
+
+fn parked(ledger: &Ledger) -> Vec<ParkedNode> {
+    let mut parked: Vec<_> = ledger.parked.values().collect();
+    parked.sort_by_key(|one| (one.since, &one.node));
+    let some = parked.into_iter().take(LISTED);
+    let node = some.map(|one| ParkedNode {
+        node: one.node.clone(),
+        reason: one.why.as_str().to_owned(),
+        since: timestamp(one.since).map(KubeTime),
+        times: one.times,
+    });
+    node.collect()
+}
+
+fn parked_nodes(ledger: &Ledger) -> String {
+    let parked = ledger.parked.values();
+    let words: Vec<_> = parked
+        .map(|one| format!("{} ({})", one.node, one.why.as_str()))
+        .collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    listing(&words)
 }
 
 fn halt(ledger: &Ledger) -> Option<HaltStatus> {
@@ -206,7 +267,7 @@ fn halt(ledger: &Ledger) -> Option<HaltStatus> {
         reason: halt.reason.as_str().to_owned(),
         since: timestamp(halt.since).map(KubeTime),
         nodes: nodes
-            .map(|failure| failure.node.clone())
+            .map(|failure| failure.node.to_owned())
             .take(NAMED)
             .collect(),
     })
@@ -220,23 +281,38 @@ fn first_nodes(ledger: &Ledger) -> String {
 /// Who failed, and the words of the first one.
 fn failed_nodes(ledger: &Ledger) -> String {
     let failures = failures(ledger);
-    let names: Vec<_> = failures
-        .iter()
-        .map(|failure| failure.node.as_str())
-        .collect();
+    let names: Vec<_> = failures.iter().map(|failure| failure.node).collect();
     match failures.first() {
-        Some(Failure { node, reason, .. }) => {
+        Some(Harm { node, reason, .. }) => {
             format!("{} failed ({node}: {reason})", listing(&names))
         }
         None => "nodes failed".to_owned(),
     }
 }
 
-/// The failures in the order in which they were noticed.
-fn failures(ledger: &Ledger) -> Vec<&Failure> {
-    let mut failures: Vec<_> = ledger.failures.values().collect();
-    failures.sort_by_key(|failure| (failure.since, &failure.node));
-    failures
+/// A node for whose sake a rollout halts.
+struct Harm<'l> {
+    node: &'l str,
+    reason: &'l str,
+    since: Time,
+}
+
+/// The failures in the order in which they were noticed, with those that were not drained in time.
+fn failures(ledger: &Ledger) -> Vec<Harm<'_>> {
+    let failed = ledger.failures.values().map(|failure| Harm {
+        node: &failure.node,
+        reason: &failure.reason,
+        since: failure.since,
+    });
+    let overdue = ledger.parked.values().filter(|one| one.why == Why::Overdue);
+    let overdue = overdue.map(|one| Harm {
+        node: &one.node,
+        reason: "its pods did not go in time",
+        since: one.since,
+    });
+    let mut harm: Vec<_> = failed.chain(overdue).collect();
+    harm.sort_by_key(|one| (one.since, one.node));
+    harm
 }
 
 fn listing(names: &[&str]) -> String {
@@ -251,7 +327,7 @@ fn listing(names: &[&str]) -> String {
     }
 }
 
-fn timestamp(time: Time) -> Option<Timestamp> {
+pub(super) fn timestamp(time: Time) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(time.0).ok()?).ok()
 }
 

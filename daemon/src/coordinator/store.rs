@@ -7,38 +7,22 @@ use kube::Resource as _;
 use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use pullkeeper_core::rollout::{Permit, Revision, SecretSource};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thiserror::Error;
-use tokio::time::timeout;
 
+use super::cordon;
 use super::objects::{Listed, Metadata, NodeObject, RecordObject, RolloutObject};
-use crate::cluster::{Cluster, describe};
+use crate::cluster::{Cluster, RequestError};
 use crate::list_watch;
-use crate::resource::{NodePullSecret, PullSecretRollout, ROLLOUT};
+use crate::resource::{Blocked, NodePullSecret, PullSecretRollout, ROLLOUT};
 
 /// Who writes, in `managedFields`.
-const MANAGER: &str = "pullkeeper-coordinator";
+pub(super) const MANAGER: &str = "pullkeeper-coordinator";
 
 /// Requests, none of which is repeated by itself.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     cluster: Cluster,
     request_timeout: Duration,
-}
-
-/// Why a request came to nothing.
-#[derive(Debug, Error)]
-pub(super) enum StoreError {
-    /// Somebody else has written it since it was read.
-    #[error("somebody else has written it in the meantime")]
-    Conflict,
-    /// There is no such object.
-    #[error("there is no such object")]
-    NotFound,
-    /// Anything else.
-    #[error("{0}")]
-    Failed(String),
 }
 
 impl Store {
@@ -54,7 +38,7 @@ impl Store {
         &self,
         read: &RolloutObject,
         status: &Value,
-    ) -> Result<RolloutObject, StoreError> {
+    ) -> Result<RolloutObject, RequestError> {
         let object = json!({
             "apiVersion": PullSecretRollout::api_version(&()),
             "kind": PullSecretRollout::kind(&()),
@@ -68,14 +52,17 @@ impl Store {
         };
         let request = Request::new(PullSecretRollout::url_path(&(), None));
         let body = object.to_string().into_bytes();
-        self.send(request.replace_subresource("status", ROLLOUT, &params, body))
+        self.cluster
+            .send(request.replace_subresource("status", ROLLOUT, &params, body))
             .await
     }
 
     /// The rollout as it is at this moment.
-    pub(super) async fn rollout(&self) -> Result<RolloutObject, StoreError> {
+    pub(super) async fn rollout(&self) -> Result<RolloutObject, RequestError> {
         let request = Request::new(PullSecretRollout::url_path(&(), None));
-        self.send(request.get(ROLLOUT, &GetParams::default())).await
+        self.cluster
+            .send(request.get(ROLLOUT, &GetParams::default()))
+            .await
     }
 
     /// Gives a node its permit, if nobody has touched its record since it was read.
@@ -85,7 +72,7 @@ impl Store {
         permit: &Permit,
         revision: &Revision,
         probe: bool,
-    ) -> Result<RecordObject, StoreError> {
+    ) -> Result<RecordObject, RequestError> {
         let permit = json!({
             "nodeUID": permit.uid,
             "generation": permit.generation,
@@ -96,12 +83,21 @@ impl Store {
         self.patch(record, json!({"permit": permit})).await
     }
 
+    /// Says what keeps a node from being drained, or that nothing does.
+    pub(super) async fn block(
+        &self,
+        record: &RecordObject,
+        blocked: Option<&Blocked>,
+    ) -> Result<RecordObject, RequestError> {
+        self.patch(record, json!({"blocked": blocked})).await
+    }
+
     /// Says whose new versions wait for a permit.
     pub(super) async fn name_sources(
         &self,
         record: &RecordObject,
         sources: &[SecretSource],
-    ) -> Result<RecordObject, StoreError> {
+    ) -> Result<RecordObject, RequestError> {
         self.patch(record, json!({"sources": sources})).await
     }
 
@@ -110,7 +106,7 @@ impl Store {
         &self,
         node: &NodeObject,
         sources: &[SecretSource],
-    ) -> Result<RecordObject, StoreError> {
+    ) -> Result<RecordObject, RequestError> {
         let Metadata { name, uid, .. } = &node.metadata;
         let object = json!({
             "apiVersion": NodePullSecret::api_version(&()),
@@ -126,33 +122,88 @@ impl Store {
             ..PostParams::default()
         };
         let request = Request::new(NodePullSecret::url_path(&(), None));
-        self.send(request.create(&params, object.to_string().into_bytes()))
+        self.cluster
+            .send(request.create(&params, object.to_string().into_bytes()))
             .await
     }
 
     /// Whether the node of this name and UID is gone at this moment.
-    pub(super) async fn is_gone(&self, name: &str, uid: &str) -> Result<bool, StoreError> {
-        let request = Request::new(KubeNode::url_path(&(), None));
-        // Without a version the API server asks etcd.
-        let node = self
-            .send::<NodeObject>(request.get(name, &GetParams::default()))
-            .await;
-        match node {
+    pub(super) async fn is_gone(&self, name: &str, uid: &str) -> Result<bool, RequestError> {
+        match self.node(name).await {
             Ok(node) => Ok(node.metadata.uid != uid),
-            Err(StoreError::NotFound) => Ok(true),
+            Err(RequestError::NotFound) => Ok(true),
             Err(error) => Err(error),
         }
     }
 
-    /// All records as they are at this moment.
-    pub(super) async fn records(&self) -> Result<Vec<RecordObject>, StoreError> {
-        let connection = self.connection().await?;
-        list_watch::list(&RecordObject::all(), &connection, self.request_timeout)
+    /// The node as it is at this moment.
+    pub(super) async fn node(&self, name: &str) -> Result<NodeObject, RequestError> {
+        let request = Request::new(KubeNode::url_path(&(), None));
+        // Without a version the API server asks etcd.
+        self.cluster
+            .send(request.get(name, &GetParams::default()))
             .await
-            .map_err(|trouble| StoreError::Failed(trouble.to_string()))
     }
 
-    async fn patch(&self, record: &RecordObject, spec: Value) -> Result<RecordObject, StoreError> {
+    /// Cordons a node with our mark, if nothing of it has changed since it was seen.
+    pub(super) async fn cordon(
+        &self,
+        node: &NodeObject,
+        generation: u64,
+        serial: u64,
+    ) -> Result<NodeObject, RequestError> {
+        let applied = cordon::set(node, generation, serial);
+        self.patch_node(node, &Patch::Apply(applied)).await
+    }
+
+    /// Takes our mark from a node, and our cordon with it; but not the cordon where it is to stay, or is somebody else's too.
+    pub(super) async fn uncordon(&self, node: &NodeObject) -> Result<NodeObject, RequestError> {
+        let (_, stays) = node.is_marked();
+        if stays {
+            return self.unmark(node).await;
+        }
+        let released = Patch::Apply(cordon::unset(node));
+        let released = self.patch_node(node, &released).await?;
+        // Somebody who has written the same mark owns it too.
+        match released.is_marked() {
+            (true, _) => self.unmark(&released).await,
+            (false, _) => Ok(released),
+        }
+    }
+
+    async fn unmark(&self, node: &NodeObject) -> Result<NodeObject, RequestError> {
+        self.patch_node(node, &Patch::Merge(cordon::unmark(node)))
+            .await
+    }
+
+    async fn patch_node(
+        &self,
+        node: &NodeObject,
+        patch: &Patch<Value>,
+    ) -> Result<NodeObject, RequestError> {
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = Request::new(KubeNode::url_path(&(), None));
+        self.cluster
+            .send(request.patch(&node.metadata.name, &params, patch))
+            .await
+    }
+
+    /// All records as they are at this moment.
+    pub(super) async fn records(&self) -> Result<Vec<RecordObject>, RequestError> {
+        let connection = self.cluster.connection().await?;
+        list_watch::list(&RecordObject::all(), &connection, self.request_timeout)
+            .await
+            .map_err(|trouble| RequestError::Failed(trouble.to_string()))
+    }
+
+    async fn patch(
+        &self,
+        record: &RecordObject,
+        spec: Value,
+    ) -> Result<RecordObject, RequestError> {
         let patch = json!({"metadata": identity(&record.metadata), "spec": spec});
         let params = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
@@ -160,40 +211,14 @@ impl Store {
         };
         let request = Request::new(NodePullSecret::url_path(&(), None));
         let name = &record.metadata.name;
-        self.send(request.patch(name, &params, &Patch::Merge(patch)))
+        self.cluster
+            .send(request.patch(name, &params, &Patch::Merge(patch)))
             .await
-    }
-
-    async fn connection(&self) -> Result<crate::cluster::Connection, StoreError> {
-        let connection = self.cluster.connection().await;
-        connection.map_err(|error| StoreError::Failed(crate::exit::chain(&error)))
-    }
-
-    async fn send<O: DeserializeOwned>(
-        &self,
-        request: Result<hyper::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<O, StoreError> {
-        let request = request.map_err(|error| StoreError::Failed(error.to_string()))?;
-        let connection = self.connection().await?;
-        match timeout(self.request_timeout, connection.client.request(request)).await {
-            Ok(Ok(object)) => Ok(object),
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(StoreError::Conflict),
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(StoreError::NotFound),
-            Ok(Err(error)) => {
-                if !matches!(error, kube::Error::Api(_)) {
-                    self.cluster.renew(&connection).await;
-                }
-                Err(StoreError::Failed(describe(&error)))
-            }
-            Err(_) => Err(StoreError::Failed(
-                "the API server does not answer in time".to_owned(),
-            )),
-        }
     }
 }
 
 /// What makes a write fail when the object is not the one that was read.
-fn identity(metadata: &Metadata) -> Value {
+pub(super) fn identity(metadata: &Metadata) -> Value {
     json!({
         "name": metadata.name,
         "uid": metadata.uid,

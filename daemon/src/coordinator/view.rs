@@ -128,9 +128,21 @@ impl View {
         self.lock().clone()
     }
 
+    /// A node, unless what is known of it may be older than it should be.
+    pub(super) fn node(&self, name: &str) -> Option<Arc<NodeObject>> {
+        let known = self.lock();
+        let nodes = known.nodes.all().filter(|_| known.nodes.trouble.is_none());
+        nodes?.get(name).cloned()
+    }
+
     /// Takes in the answer to a write of one's own, so that it is known before it is told.
     pub(super) fn wrote_rollout(&self, object: RolloutObject) {
         self.lock().rollouts.apply(object);
+    }
+
+    /// The same for a node, which may have been read as well.
+    pub(super) fn saw_node(&self, object: NodeObject) {
+        self.lock().nodes.apply(object);
     }
 
     /// The same for a record.
@@ -138,9 +150,20 @@ impl View {
         self.lock().records.apply(object);
     }
 
+    /// Something is different that is not followed here.
+    pub(super) fn nudge(&self) {
+        self.changed.notify_one();
+    }
+
     /// Waits until something is different.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// What a test tells of nodes.
+    #[cfg(test)]
+    pub(super) fn hear_of_nodes(&self, told: Told<NodeObject>) {
+        self.lock().nodes.hear(told);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -206,6 +206,14 @@ pub struct PullSecretRolloutStatus {
     pub revision: Revision,
     /// How many nodes are how far.
     pub nodes: Counts,
+    /// Nodes that have a slot, some of them, and how far they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub at_work: Vec<NodeAtWork>,
+    /// Nodes that were not drained and are tried again later, some of them. `spec.blocked` of their NodePullSecret says more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub parked: Vec<ParkedNode>,
     /// Why no further node starts until somebody resumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halt: Option<HaltStatus>,
@@ -257,8 +265,37 @@ pub struct Counts {
     pub updating: u32,
     /// Those that failed since it began or was resumed.
     pub failed: u32,
+    /// Those that were not drained, and are tried again later.
+    pub parked: u32,
     /// The rest.
     pub waiting: u32,
+}
+
+/// A node that has a slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeAtWork {
+    /// Which one.
+    pub node: String,
+    /// `Reserved`, and where it is drained `Draining`, `Drained`, `Withdrawing`, `Verifying`, `Restoring`.
+    pub phase: String,
+    /// Since when.
+    #[schemars(schema_with = "schema::time")]
+    pub since: Option<Time>,
+}
+
+/// A node that was not drained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ParkedNode {
+    /// Which one.
+    pub node: String,
+    /// `Blocked`: its pods would not go, so it was not touched. `Overdue`: they did not go in time. `Stuck`: they waited for
+    /// another node's. `TakenOver`: somebody uncordoned it.
+    pub reason: String,
+    /// Since when.
+    #[schemars(schema_with = "schema::time")]
+    pub since: Option<Time>,
+    /// How often it was tried.
+    pub times: u32,
 }
 
 /// What became of a generation.

@@ -4,30 +4,35 @@ use futures_util::{StreamExt as _, stream};
 use pullkeeper_core::rollout::{Decision, Ledger, SecretSource};
 
 use super::super::objects::RolloutObject;
-use super::super::store::StoreError;
 use super::{Lead, Nodes, Records, outcome};
+use crate::cluster::RequestError;
 
 /// Requests under way at the same time.
-const PARALLEL: usize = 8;
+pub(super) const PARALLEL: usize = 8;
 
 impl Lead {
-    /// Gives permits, unless the rollout has changed since it was read: it may have been paused.
+    /// Whether the rollout is still as it was read, at this moment. What it decides is done only then: it may have been
+    /// paused, or another coordinator may have gone on.
+    pub(super) async fn is_unchanged(&self, rollout: &RolloutObject) -> Result<bool, RequestError> {
+        if !self.leads() {
+            return Ok(false);
+        }
+        let present = self.store.rollout().await?;
+        let unchanged = present.metadata.resource_version == rollout.metadata.resource_version;
+        if !unchanged {
+            self.view.wrote_rollout(present);
+        }
+        Ok(unchanged)
+    }
+
+    /// Gives permits. The caller has read the rollout again.
     pub(super) async fn give(
         &self,
-        rollout: &RolloutObject,
         records: &Records,
         decision: &Decision,
         ledger: &Ledger,
         probe: bool,
-    ) -> Result<(), StoreError> {
-        if decision.permits.is_empty() || !self.leads() {
-            return Ok(());
-        }
-        let present = self.store.rollout().await?;
-        if present.metadata.resource_version != rollout.metadata.resource_version {
-            self.view.wrote_rollout(present);
-            return Ok(());
-        }
+    ) {
         let owed = decision.permits.iter();
         let owed = owed.filter_map(|(name, permit)| Some((records.get(name)?, permit)));
         stream::iter(owed)
@@ -41,7 +46,7 @@ impl Lead {
                 match given {
                     Ok(record) => self.view.wrote_record(record),
                     // It is told anew, and looked at again.
-                    Err(StoreError::Conflict | StoreError::NotFound) => {}
+                    Err(RequestError::Conflict(_) | RequestError::NotFound) => {}
                     Err(error) => {
                         let node = &record.metadata.name;
                         tracing::warn!(node, %error, "cannot give a permit");
@@ -49,7 +54,6 @@ impl Lead {
                 }
             })
             .await;
-        Ok(())
     }
 
     /// Sees to it that every node has a record that names the Secrets.
@@ -69,7 +73,7 @@ impl Lead {
                 }
                 match self.store.create_record(node, sources).await {
                     Ok(record) => self.view.wrote_record(record),
-                    Err(StoreError::Conflict) => {}
+                    Err(RequestError::Conflict(_)) => {}
                     Err(error) => tracing::warn!(node = name, %error, "cannot make its record"),
                 }
             })
@@ -88,7 +92,7 @@ impl Lead {
                 }
                 match self.store.name_sources(record, sources).await {
                     Ok(record) => self.view.wrote_record(record),
-                    Err(StoreError::Conflict | StoreError::NotFound) => {}
+                    Err(RequestError::Conflict(_) | RequestError::NotFound) => {}
                     Err(error) => {
                         let node = &record.metadata.name;
                         tracing::warn!(node, %error, "cannot name the Secrets in its record");

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use pullkeeper_core::rollout::{
-    self, Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
+    self, Failure, Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
 };
 
 use super::*;
@@ -118,6 +118,7 @@ fn every_phase_says_what_it_waits_for() {
             updated: 1,
             updating: 1,
             failed: 0,
+            parked: 0,
             waiting: 1
         }
     );
