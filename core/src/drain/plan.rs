@@ -61,7 +61,7 @@ pub struct Step {
 pub struct Left {
     /// Pods that have to go, those on their way included.
     pub left: usize,
-    /// For how long no pod has gone.
+    /// For how long no pod has gone, and none was about to.
     pub idle: Duration,
     /// For how long, all in all, nothing could be sent since the API server had too much to do.
     pub throttled: Duration,
@@ -73,7 +73,7 @@ pub struct Left {
 struct Progress {
     /// UIDs of those that have to go.
     left: BTreeSet<String>,
-    /// When the last one went.
+    /// When the last one went, or was about to.
     went: Duration,
     throttled: Duration,
 }
@@ -210,7 +210,9 @@ impl Plan {
         }
         let progress = self.nodes.entry(name.to_owned());
         let progress = progress.or_insert_with(|| Progress::new(now));
-        progress.see(pods.iter().map(|(pod, _)| pod.uid.clone()).collect(), now);
+        let ends = |(pod, fate): &(&Pod, Fate)| *fate == Fate::Leaving && !pod.overdue;
+        let left = pods.iter().map(|(pod, _)| pod.uid.clone()).collect();
+        progress.see(left, pods.iter().any(ends), now);
         Left {
             left: pods.len(),
             idle: now.saturating_sub(progress.went),
@@ -229,8 +231,9 @@ impl Progress {
         }
     }
 
-    fn see(&mut self, left: BTreeSet<String>, now: Duration) {
-        if !self.left.is_subset(&left) {
+    /// Takes in what is left, and whether some of it takes the time that it has to end: then nobody waits for anything else.
+    fn see(&mut self, left: BTreeSet<String>, ends: bool, now: Duration) {
+        if ends || !self.left.is_subset(&left) {
             self.went = now;
         }
         self.left = left;

@@ -327,8 +327,9 @@ fn listing(names: &[&str]) -> String {
     }
 }
 
+/// In whole seconds, as Kubernetes writes it: what is read back has to be the same.
 pub(super) fn timestamp(time: Time) -> Option<Timestamp> {
-    Timestamp::from_millisecond(i64::try_from(time.0).ok()?).ok()
+    Timestamp::from_second(i64::try_from(time.0 / 1000).ok()?).ok()
 }
 
 /// Conditions that keep their time while they say the same.

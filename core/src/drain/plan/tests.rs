@@ -440,3 +440,15 @@ fn a_closed_node_is_only_looked_at_and_one_that_is_let_go_forgotten() {
     scene.nodes = nodes;
     assert_eq!(scene.look().left["n1"].idle, seconds(0), "it begins anew");
 }
+
+#[test]
+fn a_pod_that_takes_the_time_it_has_to_end_is_no_standstill() {
+    let mut scene = Scene::of([pod("a-1"), pod("a-2")]);
+    scene.nodes.get_mut("n1").unwrap().open = false;
+    scene.pod("a-1").terminating = true;
+    scene.wait(300);
+    assert_eq!(scene.look().left["n1"].idle, seconds(0));
+    scene.pod("a-1").overdue = true;
+    scene.wait(300);
+    assert_eq!(scene.look().left["n1"].idle, seconds(300));
+}

@@ -1,11 +1,9 @@
 //! A node at which something is done.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::drain::{Blocker, Fate, Left, Options, Reason};
+use pullkeeper_core::drain::{Blocker, Left, Options, Reason};
 use tokio::time::Instant;
 
 use super::inspect::{Found, Unclear};
@@ -137,7 +135,7 @@ impl Draining {
         self.cordoned = self.cordoned.or(Some(now)).filter(|_| cordoned);
         let roll = self.pods.look();
         let mut all = roll.objects.iter().flat_map(|objects| objects.values());
-        if all.any(|object| goes(object, options)) {
+        if !all.all(|object| object.stays(options)) {
             self.full = Some(now);
         }
     }
@@ -170,7 +168,7 @@ impl Draining {
     fn settled(&self, empty: bool, options: &Options) -> Option<Duration> {
         let roll = self.pods.look();
         let says_so = roll.is_followed()
-            && !roll.list.iter().any(|object| goes(object, options))
+            && roll.list.iter().all(|object| object.stays(options))
             && self.full.is_none_or(|full| full < roll.listed);
         let settled = roll.listed.saturating_duration_since(self.cordoned?);
         (!empty || says_so).then_some(settled)
@@ -187,8 +185,4 @@ impl Draining {
             self.pods.list();
         }
     }
-}
-
-fn goes(object: &Arc<PodObject>, options: &Options) -> bool {
-    object.pod(Timestamp::UNIX_EPOCH).fate(options) != Fate::Stays
 }

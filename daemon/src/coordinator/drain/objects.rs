@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::drain::{Budget, BudgetName, Phase, Pod};
+use pullkeeper_core::drain::{Budget, BudgetName, Fate, Options, Phase, Pod};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -46,9 +46,18 @@ struct Owner {
 }
 
 /// A pod.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "WrittenPod")]
 pub(super) struct PodObject {
+    pod: Pod,
+    version: String,
+    /// When it is to have ended.
+    end: Option<Timestamp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WrittenPod {
     metadata: Metadata,
     spec: PodSpec,
     status: PodStatus,
@@ -97,55 +106,70 @@ impl PodObject {
 
     /// The pod, as it is at this time.
     pub(super) fn pod(&self, wall: Timestamp) -> Pod {
-        let Self {
+        let late = self.end.map(|end| wall.duration_since(end));
+        let late = late.and_then(|late| Duration::try_from(late).ok());
+        Pod {
+            overdue: late.is_some_and(|late| late > LATE),
+            ..self.pod.clone()
+        }
+    }
+
+    /// Whether it is no matter of a drain.
+    pub(super) fn stays(&self, options: &Options) -> bool {
+        self.pod.fate(options) == Fate::Stays
+    }
+}
+
+impl From<WrittenPod> for PodObject {
+    fn from(written: WrittenPod) -> Self {
+        let WrittenPod {
             metadata,
             spec,
             status,
-        } = self;
-        let mut owners = metadata.owner_references.iter();
+        } = written;
+        let mut owners = metadata.owner_references.into_iter();
         let ready = |one: &Condition| one.kind == "Ready" && one.status == "True";
-        Pod {
-            namespace: metadata.namespace.clone(),
-            name: metadata.name.clone(),
-            uid: metadata.uid.clone(),
-            node: spec.node_name.clone(),
-            labels: metadata.labels.clone(),
+        let deletion = metadata.deletion_timestamp;
+        let pod = Pod {
+            namespace: metadata.namespace,
+            name: metadata.name,
+            uid: metadata.uid,
+            node: spec.node_name,
+            labels: metadata.labels,
             mirror: metadata.annotations.mirror.is_some(),
             controller: owners
                 .find(|owner| owner.controller)
-                .map(|owner| owner.kind.clone()),
+                .map(|owner| owner.kind),
             phase: match &*status.phase {
                 "Pending" => Phase::Pending,
                 "Succeeded" | "Failed" => Phase::Finished,
                 _ => Phase::Running,
             },
             ready: status.conditions.iter().any(ready),
-            terminating: metadata.deletion_timestamp.is_some(),
-            overdue: self.is_overdue(wall),
+            terminating: deletion.is_some(),
+            overdue: false,
             priority: spec.priority.unwrap_or(0),
             empty_dir: spec.volumes.iter().any(|one| one.empty_dir.is_some()),
             grace: spec.termination_grace_period_seconds,
+        };
+        Self {
+            pod,
+            version: metadata.resource_version,
+            // That of the end of the grace period.
+            end: deletion.and_then(|end| end.parse().ok()),
         }
-    }
-
-    /// The deletion's time stamp is that of the end of the grace period.
-    fn is_overdue(&self, wall: Timestamp) -> bool {
-        let end = self.metadata.deletion_timestamp.as_deref();
-        let end = end.and_then(|end| end.parse::<Timestamp>().ok());
-        let late = end.and_then(|end| Duration::try_from(wall.duration_since(end)).ok());
-        late.is_some_and(|late| late > LATE)
     }
 }
 
 impl Object for PodObject {
     fn resource_version(&self) -> &str {
-        &self.metadata.resource_version
+        &self.version
     }
 }
 
 impl Rolled for PodObject {
     fn uid(&self) -> &str {
-        &self.metadata.uid
+        &self.pod.uid
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use self::scene::Scene;
 use super::*;
+use crate::admin::Shown as _;
 
 #[tokio::test(start_paused = true)]
 async fn a_node_is_empty_only_when_a_late_list_says_so() {
@@ -36,6 +37,37 @@ async fn a_node_is_empty_only_when_a_late_list_says_so() {
     scene.want(What::Drain, 60).await;
     assert_eq!(lock(&scene.world).lists, 2);
     assert_eq!(scene.evicted().len(), 3);
+    // What was said of the node is over with the next pod, and is said anew only by another list.
+    lock(&scene.world).put_pod("late-2", json!({}));
+    scene.want(What::Drain, 2).await;
+    assert_eq!(scene.seen().unwrap().left, 1);
+    lock(&scene.world).end("late-2");
+    scene.want(What::Drain, 5).await;
+    assert_eq!(
+        (scene.seen().unwrap().left, lock(&scene.world).lists),
+        (0, 3)
+    );
+    assert!(scene.seen().unwrap().settled >= Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_list_that_had_pods_does_not_say_that_none_is_left() {
+    let scene = Scene::of(&["front-1"]);
+    lock(&scene.world).put_budget("front", 0);
+    scene.want(What::Drain, 15).await;
+    lock(&scene.world).put_pod("front-1", json!({}));
+    scene.want(What::Drain, 1).await;
+    lock(&scene.world).cut();
+    scene.want(What::Drain, 10).await;
+    let seen = scene.seen().unwrap();
+    assert!(seen.left == 1 && seen.settled >= Duration::from_secs(10));
+    assert_eq!(lock(&scene.world).lists, 2);
+    lock(&scene.world).end("front-1");
+    scene.want(What::Drain, 2).await;
+    assert_eq!(
+        (scene.seen().unwrap().left, lock(&scene.world).lists),
+        (0, 3)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,7 +86,14 @@ async fn nobody_is_evicted_unless_everything_is_as_it_was_ordered() {
     assert_eq!(quiet(|scene| scene.mark(None)).await, nothing);
     assert_eq!(quiet(|scene| scene.mark(Some(6))).await, nothing);
     assert_eq!(quiet(Scene::trouble).await, nothing);
-    assert_eq!(quiet(|scene| drop(scene.term.send(None))).await, nothing);
+    assert_eq!(
+        quiet(|scene| lock(&scene.world).hides_budgets = true).await,
+        nothing
+    );
+    assert_eq!(
+        quiet(|scene| _ = scene.term.send_replace(None)).await,
+        nothing
+    );
     let (evicted, _) = quiet(|_| {}).await;
     assert_eq!(evicted, 1);
 }
@@ -163,4 +202,21 @@ async fn an_inspection_touches_nothing_and_asks_once_for_pods_that_are_alike() {
     scene.options.pods.force = true;
     scene.want(What::Inspect, 10).await;
     assert_eq!(lock(&scene.world).dry_runs.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_followed_is_told_and_what_happened_is_counted() {
+    let scene = Scene::of(&["front-1"]);
+    lock(&scene.world).hides_budgets = true;
+    scene.want(What::Drain, 5).await;
+    let troubles = scene.engine.troubles();
+    assert_eq!(troubles.len(), 1, "{troubles:?}");
+    assert!(troubles[0].contains("cannot watch poddisruptionbudgets: not permitted"));
+    lock(&scene.world).hides_budgets = false;
+    scene.want(What::Drain, 20).await;
+    assert!(scene.engine.troubles().is_empty());
+    assert_eq!(scene.evicted(), ["front-1"]);
+    let metrics = scene.desk.metrics().unwrap();
+    let line = "pullkeeper_evictions_total{answer=\"accepted\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
 }

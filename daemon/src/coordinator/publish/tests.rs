@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use pullkeeper_core::rollout::{
-    self, Failure, Halt, HaltReason, Node, Outcome, Permit, Record, Report, Reservation,
+    self, Failure, Halt, HaltReason, Node, Outcome, Parked, Permit, Record, Report, Reservation,
 };
 
 use super::*;
@@ -191,4 +191,36 @@ fn what_is_not_new_is_not_said_again() {
         waiting: Some(Waiting::Slots),
     };
     assert_eq!(status(&before, situation, 7, at(100)), before);
+}
+
+#[test]
+fn what_is_read_back_is_not_new() {
+    let mut ledger = ledger(&["b"], &["c"]);
+    let odd = Time(1_790_000_000_123);
+    ledger.reservations.get_mut("b").unwrap().since = odd;
+    ledger.halt = Some(Halt {
+        reason: HaltReason::CanaryFailed,
+        since: odd,
+    });
+    let parked = Parked {
+        node: "d".to_owned(),
+        why: Why::Overdue,
+        since: odd,
+        times: 1,
+    };
+    ledger.parked.insert("uid-of-d".to_owned(), parked);
+    let written = serde_json::to_value(published(&ledger, None)).unwrap();
+    let before: PullSecretRolloutStatus = serde_json::from_value(written).unwrap();
+    let situation = Situation::Decided {
+        ledger: &ledger,
+        fleet: &fleet(),
+        waiting: None,
+    };
+    assert_eq!(status(&before, situation, 7, at(100)), before);
+    assert_eq!(
+        (&*before.at_work[0].node, &*before.parked[0].node),
+        ("b", "d")
+    );
+    let halted = before.halt.unwrap();
+    assert_eq!(halted.nodes, ["c", "d"]);
 }

@@ -34,6 +34,8 @@ pub(super) struct World {
     pub(super) evictions: Vec<(String, Value)>,
     /// The same for those without effect.
     pub(super) dry_runs: Vec<String>,
+    /// Whether budgets may not be looked at.
+    pub(super) hides_budgets: bool,
     /// How often pods were listed.
     pub(super) lists: usize,
 }
@@ -42,6 +44,7 @@ pub(super) struct Scene {
     pub(super) world: Arc<Mutex<World>>,
     pub(super) engine: Arc<Engine>,
     pub(super) view: Arc<View>,
+    pub(super) desk: Arc<Desk>,
     pub(super) term: watch::Sender<Term>,
     pub(super) options: Options,
 }
@@ -74,6 +77,7 @@ impl Scene {
         let view = Arc::new(View::default());
         view.hear_of_nodes(Told::Listed(vec![node(Some(7))]));
         let (term, terms) = watch::channel(Some(Instant::now() + Duration::from_secs(100_000)));
+        let desk = Arc::new(Desk::new("test".to_owned()));
         let engine = Engine::new(
             Terms {
                 cluster: Cluster::of_client(Client::new(service, "default")),
@@ -84,7 +88,7 @@ impl Scene {
             },
             Arc::clone(&view),
             terms,
-            Arc::new(Desk::new("test".to_owned())),
+            Arc::clone(&desk),
             is_cordoned,
         );
         let engine = Arc::new(engine);
@@ -97,6 +101,7 @@ impl Scene {
             world,
             engine,
             view,
+            desk,
             term,
             options,
         }
@@ -183,6 +188,11 @@ impl World {
         self.tell(true, "MODIFIED", budget);
     }
 
+    /// Cuts all watches off.
+    pub(super) fn cut(&mut self) {
+        self.watches.clear();
+    }
+
     fn tell(&mut self, of_budgets: bool, kind: &str, object: Value) {
         let line = Bytes::from(format!("{}\n", json!({"type": kind, "object": object})));
         self.watches.retain_mut(|(budgets, sender)| {
@@ -207,7 +217,12 @@ async fn serve(
         answer.send_response(Response::new(body));
         return;
     }
-    let (code, text) = if let Some((path, query)) = target.split_once("/eviction?") {
+    let (code, text) = if of_budgets && world.hides_budgets {
+        (
+            403,
+            json!({"code": 403, "message": "poddisruptionbudgets is forbidden"}),
+        )
+    } else if let Some((path, query)) = target.split_once("/eviction?") {
         let name = path.rsplit('/').next().unwrap();
         evict(&mut world, name, query, &body)
     } else {
