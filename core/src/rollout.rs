@@ -25,7 +25,7 @@ mod window;
 
 pub use self::cordon::{Cordon, DrainView, Mark};
 pub use self::decide::{Decision, Order, Waiting, decide};
-pub use self::fleet::{Fleet, Node, Outcome, Permit, Record, Report};
+pub use self::fleet::{Fleet, Node, Outcome, Permit, Pool, Record, Report};
 pub use self::ledger::{Failure, Halt, HaltReason, Ledger, LedgerError, Stage};
 pub use self::limit::{Limit, LimitError};
 pub use self::policy::{Canary, Drain, FailureBudget, Policy, Strategy};

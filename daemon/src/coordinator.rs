@@ -14,6 +14,7 @@ mod election;
 mod intent;
 mod lead;
 mod objects;
+mod pools;
 mod publish;
 mod store;
 mod view;

@@ -81,7 +81,7 @@ pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Dec
 }
 
 /// Whether the node may be given a slot at all.
-fn may_start(policy: &Policy, ledger: &Ledger, node: &Node, now: Time) -> bool {
+fn may_start(policy: &Policy, ledger: &Ledger, fleet: &Fleet, node: &Node, now: Time) -> bool {
     let may = node.ready && !node.held;
     match policy.strategy {
         Strategy::FileOnly | Strategy::Immediate => may,
@@ -92,6 +92,7 @@ fn may_start(policy: &Policy, ledger: &Ledger, node: &Node, now: Time) -> bool {
                 .as_ref()
                 .is_some_and(|record| record.seen.is_some());
             may && agent
+                && !fleet.holds(node)
                 && node.cordon == super::cordon::Cordon::None
                 && !admit::is_parked(drain, ledger, node, now)
         }

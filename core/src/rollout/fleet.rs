@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::cordon::{Cordon, DrainView, Mark};
+use super::limit::Limit;
 use super::revision::Revision;
 
 /// All nodes, as one complete list had them. It may be old.
@@ -12,12 +13,23 @@ use super::revision::Revision;
 pub struct Fleet {
     /// By name.
     pub nodes: BTreeMap<String, Node>,
+    /// Groups of nodes that somebody else manages as well, by name.
+    pub pools: BTreeMap<String, Pool>,
     /// UIDs of nodes that are gone, and so for good: each was looked up at the API server itself *after* a ledger was read
     /// that has it. That a list does not have a node proves nothing: it may be older than the node.
     pub gone: BTreeSet<String>,
     /// Whether the records were listed *after* the ledger was read. What old records say does not begin a generation: it may
     /// be what was rolled out before this one.
     pub fresh: bool,
+}
+
+/// A group of nodes that somebody else manages as well, such as a `MachineConfigPool`. It matters where nodes are drained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Whether its nodes are to be left alone now: they are about to be changed, or nobody is to change them.
+    pub busy: bool,
+    /// How many of its nodes may be unavailable, whoever is the reason.
+    pub max_unavailable: Option<Limit>,
 }
 
 /// One node, as the API server shows it.
@@ -27,8 +39,10 @@ pub struct Node {
     pub uid: String,
     /// `topology.kubernetes.io/zone`.
     pub zone: Option<String>,
-    /// The group of nodes that it is managed in.
+    /// The group of nodes that it is counted in.
     pub pool: Option<String>,
+    /// The one of [`Fleet::pools`] that it is in.
+    pub managed: Option<String>,
     /// Whether it is one of the control plane's.
     pub control_plane: bool,
     /// Whether it says that it is ready. What nobody knows is not.
@@ -107,6 +121,18 @@ impl Record {
                 _ => 0,
             });
         (permit.serial > answered && !permit.is_void()).then_some(permit)
+    }
+}
+
+impl Fleet {
+    /// The group that the node is in, as somebody else manages it.
+    pub(super) fn pool(&self, node: &Node) -> Option<&Pool> {
+        self.pools.get(node.managed.as_deref()?)
+    }
+
+    /// Whether somebody wants the node to be left alone where nodes are drained: it, or all of its group.
+    pub(super) fn holds(&self, node: &Node) -> bool {
+        node.held || self.pool(node).is_some_and(|pool| pool.busy)
     }
 }
 

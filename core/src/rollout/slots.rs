@@ -16,6 +16,8 @@ pub(super) struct Slots<'f> {
     pools: BTreeMap<Option<&'f str>, Usage>,
     /// Nodes that are unavailable or will be, where nodes are drained.
     unavailable: Usage,
+    /// The same of each pool that somebody else manages as well, with what may be.
+    shared: BTreeMap<&'f str, (Usage, Limit)>,
     /// Whether all of the control plane's nodes are available, and none has a slot.
     control_plane_is_whole: bool,
 }
@@ -39,6 +41,7 @@ impl<'f> Slots<'f> {
             zones: BTreeMap::new(),
             pools: BTreeMap::new(),
             unavailable: all,
+            shared: BTreeMap::new(),
             control_plane_is_whole: true,
         };
         for (name, node) in &fleet.nodes {
@@ -50,6 +53,10 @@ impl<'f> Slots<'f> {
             let available = slots.is_available(node);
             // Who has a slot was counted.
             slots.unavailable.taken += usize::from(!available && !taken);
+            if let Some(shared) = slots.shared(fleet, node) {
+                shared.nodes += 1;
+                shared.taken += usize::from(!available || taken);
+            }
             slots.control_plane_is_whole &= !node.control_plane || (available && !taken);
         }
         slots
@@ -70,8 +77,22 @@ impl<'f> Slots<'f> {
         // Who is unavailable already makes it no worse.
         let costs = self.drains() && self.is_available(node);
         let limit = policy.max_unavailable.filter(|_| costs);
-        if limit.is_some_and(|limit| !free(self.unavailable, limit)) {
+        let pool = node
+            .managed
+            .as_deref()
+            .and_then(|pool| self.shared.get(pool));
+        let shared = pool.copied().filter(|_| costs);
+        if limit.is_some_and(|limit| !free(self.unavailable, limit))
+            || shared.is_some_and(|(usage, limit)| !free(usage, limit))
+        {
             return Err(Waiting::Unavailable);
+        }
+        if let Some((usage, _)) = node
+            .managed
+            .as_deref()
+            .and_then(|pool| self.shared.get_mut(pool))
+        {
+            usage.taken += usize::from(costs);
         }
         self.unavailable.taken += usize::from(costs);
         self.all.taken += 1;
@@ -85,6 +106,14 @@ impl<'f> Slots<'f> {
     /// Whether pods run on it, and may come. Where nodes are not drained it does not matter whether they may come.
     fn is_available(&self, node: &Node) -> bool {
         node.ready && (!self.drains() || node.is_schedulable())
+    }
+
+    /// The pool of the node, where somebody else manages it as well and says how many may be unavailable.
+    fn shared(&mut self, fleet: &Fleet, node: &'f Node) -> Option<&mut Usage> {
+        let limit = fleet.pool(node)?.max_unavailable?;
+        let pool = node.managed.as_deref()?;
+        let (usage, _) = self.shared.entry(pool).or_insert((Usage::default(), limit));
+        Some(usage)
     }
 
     fn drains(&self) -> bool {

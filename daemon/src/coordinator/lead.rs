@@ -31,6 +31,7 @@ use super::drain::{DrainSeen, Engine, Options, Task, What};
 use super::election::{Term, lasts};
 use super::intent::{Intent, Invalid};
 use super::objects::{NodeObject, RecordObject, RolloutObject};
+use super::pools::Pools;
 use super::publish::{Situation, status};
 use super::store::Store;
 use super::view::{Known, View};
@@ -123,7 +124,7 @@ impl Lead {
         };
         let mut troubles = troubles(&known, false);
         troubles.extend(self.engine.troubles());
-        self.desk.troubled(troubles);
+        self.desk.troubled(troubles.clone());
         let Some(rollout) = rollouts.get(ROLLOUT) else {
             self.desk.stands(None, 0);
             self.rest();
@@ -149,6 +150,12 @@ impl Lead {
             Ok(policy) => policy,
             Err(error) => return self.refuse_spec(rollout, &former, &error).await,
         };
+        if intent.drains_nodes()
+            && let Some(trouble) = &known.pools.trouble
+        {
+            troubles.push(format!("cannot watch machineconfigpools: {trouble}"));
+            self.desk.troubled(troubles);
+        }
         self.current.since(&rollout.metadata.resource_version);
         let Sight {
             nodes,
@@ -264,15 +271,25 @@ impl Lead {
         let drained = self.engine.views();
         let current = self.current.uids();
         let shown = fresh.unwrap_or(&records);
-        let node = |(name, node): (&String, &Arc<NodeObject>)| {
+        let none = BTreeMap::new();
+        let pools = Pools::of(known.pools.all().unwrap_or(&none));
+        // Who shares them with us, nobody knows before they were listed.
+        let unknown = intent.drains_nodes() && known.pools.all().is_none();
+        let node = |(name, object): (&String, &Arc<NodeObject>)| {
             let record = shown.get(name).map(|record| &**record);
-            let mut node = node.node(record, intent.pool_label());
+            let mut node = object.node(record, intent.pool_label());
+            node.managed = pools.of_node(object).map(str::to_owned);
+            if intent.pool_label().is_none() {
+                node.pool.clone_from(&node.managed);
+            }
+            node.held |= unknown;
             node.current = current.contains(&node.uid);
             node.drain = drained.get(name).map(drain_view);
             (name.clone(), node)
         };
         let fleet = Fleet {
             nodes: nodes.iter().map(node).collect(),
+            pools: pools.all(),
             gone: self.gone.clone(),
             fresh: fresh.is_some(),
         };

@@ -47,6 +47,11 @@ struct Annotations {
     /// What the Machine Config Operator's daemon does on the node.
     #[serde(rename = "machineconfiguration.openshift.io/state")]
     machine_config: Option<String>,
+    /// What is on the node, and what it wants to be there.
+    #[serde(rename = "machineconfiguration.openshift.io/currentConfig")]
+    current_config: Option<String>,
+    #[serde(rename = "machineconfiguration.openshift.io/desiredConfig")]
+    desired_config: Option<String>,
 }
 
 /// A node.
@@ -190,6 +195,10 @@ impl NodeObject {
             .all(|(key, value)| self.metadata.labels.get(key) == Some(value))
     }
 
+    pub(super) fn labels(&self) -> &BTreeMap<String, String> {
+        &self.metadata.labels
+    }
+
     /// The node with its record.
     pub(super) fn node(&self, record: Option<&RecordObject>, pool_label: Option<&str>) -> Node {
         let labels = &self.metadata.labels;
@@ -205,6 +214,7 @@ impl NodeObject {
             uid: self.metadata.uid.clone(),
             zone: labels.get("topology.kubernetes.io/zone").cloned(),
             pool: pool_label.and_then(|label| labels.get(label)).cloned(),
+            managed: None,
             control_plane,
             ready,
             held: self.is_held(),
@@ -241,18 +251,21 @@ impl NodeObject {
         let Annotations {
             hold,
             machine_config,
+            current_config,
+            desired_config,
             ..
         } = &self.metadata.annotations;
         let leaving = |taint: &Taint| {
             matches!(
                 &*taint.key,
-                "ToBeDeletedByClusterAutoscaler" | "karpenter.sh/disrupted"
+                "ToBeDeletedByClusterAutoscaler" | "karpenter.sh/disrupted" | "medik8s.io/drain"
             )
         };
         hold.as_deref().is_some_and(|hold| hold != "false")
             || machine_config
                 .as_deref()
                 .is_some_and(|state| state != "Done")
+            || current_config != desired_config
             || self.metadata.deletion_timestamp.is_some()
             || self.spec.taints.iter().any(leaving)
     }

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::objects::{Listed, NodeObject, RecordObject, RolloutObject};
+use super::pools::PoolObject;
 use crate::list_watch::{self, Terms, Told, Trouble};
+
+/// Until it is seen again whether pools may be followed.
+const FORBIDDEN: Duration = Duration::from_secs(60);
+/// Until it is seen again whether there are pools.
+const NO_POOLS: Duration = Duration::from_secs(10 * 60);
 
 /// The present view, and who waits for changes of it.
 #[derive(Debug, Default)]
@@ -21,6 +28,8 @@ pub(super) struct Known {
     pub(super) rollouts: Collection<RolloutObject>,
     pub(super) nodes: Collection<NodeObject>,
     pub(super) records: Collection<RecordObject>,
+    /// Empty where there is no such kind of object.
+    pub(super) pools: Collection<PoolObject>,
 }
 
 /// All objects of one kind, by name.
@@ -107,7 +116,43 @@ impl View {
             self.follow(terms, |known| &mut known.rollouts),
             self.follow(terms, |known| &mut known.nodes),
             self.follow(terms, |known| &mut known.records),
+            self.follow_pools(terms),
         );
+    }
+
+    /// Follows pools where there are any. Elsewhere it is seen from time to time whether there are now.
+    async fn follow_pools(&self, terms: &Terms) {
+        let cancel = &terms.cancel;
+        while !cancel.is_cancelled() {
+            let end = cancel.child_token();
+            let terms = Terms {
+                cancel: end.clone(),
+                ..terms.clone()
+            };
+            let mut pause = FORBIDDEN;
+            let told = |told| match told {
+                Told::Trouble(Trouble::Rejected(404, _)) => {
+                    pause = NO_POOLS;
+                    self.hear_of_pools(Told::Listed(Vec::new()));
+                    end.cancel();
+                }
+                // Only who drains nodes has to know.
+                Told::Trouble(Trouble::Forbidden(_)) => {
+                    self.hear_of_pools(told);
+                    end.cancel();
+                }
+                told => self.hear_of_pools(told),
+            };
+            list_watch::follow(PoolObject::all(), &terms, told).await;
+            let pause = tokio::time::sleep(pause);
+            let _over = cancel.run_until_cancelled(pause).await;
+        }
+    }
+
+    fn hear_of_pools(&self, told: Told<PoolObject>) {
+        if self.lock().pools.hear(told) {
+            self.changed.notify_one();
+        }
     }
 
     async fn follow<O: Listed>(

@@ -51,7 +51,7 @@ pub(super) fn admit(
             .any(|(_, node)| is_parked(drain, ledger, node, now)),
         Strategy::FileOnly | Strategy::Immediate => false,
     };
-    candidates.retain(|(_, node)| may_start(policy, ledger, node, now));
+    candidates.retain(|(_, node)| may_start(policy, ledger, fleet, node, now));
     if candidates.is_empty() {
         return Some(if parked {
             Waiting::Parked

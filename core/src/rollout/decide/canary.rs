@@ -23,7 +23,7 @@ pub(super) fn choose(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: T
             let mut others: Vec<_> = fleet
                 .nodes
                 .iter()
-                .filter(|(_, node)| may_start(policy, ledger, node, now))
+                .filter(|(_, node)| may_start(policy, ledger, fleet, node, now))
                 .collect();
             others.sort_by_key(|(name, node)| order(name, node));
             for (name, node) in others {
@@ -49,7 +49,7 @@ fn first_ones(
         let node = fleet.nodes.get(*name).filter(|node| node.uid == **uid);
         // Whom the list does not have may be newer than that.
         let could = node.is_none_or(|node| {
-            may_start(policy, ledger, node, now) || node.has_reached(ledger.generation)
+            may_start(policy, ledger, fleet, node, now) || node.has_reached(ledger.generation)
         });
         !fleet.gone.contains(*uid) && (begun || could)
     };

@@ -23,6 +23,7 @@ use super::{Fleet, Ledger, Node, Policy, Strategy, Time};
 /// What is the same for all nodes.
 pub(super) struct Situation<'p> {
     pub(super) policy: &'p Policy,
+    pub(super) fleet: &'p Fleet,
     /// Why no node may take a step forward.
     pub(super) closed: Option<Waiting>,
     /// The mark of the one that yields to another.
@@ -159,7 +160,7 @@ impl Situation<'_> {
             Some(Waiting::Halted) => Some(Why::Halted),
             Some(Waiting::Window) => Some(Why::Window),
             Some(_) => Some(Why::Paused),
-            None => node.held.then_some(Why::Held),
+            None => self.fleet.holds(node).then_some(Why::Held),
         }
     }
 }

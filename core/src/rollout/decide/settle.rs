@@ -10,6 +10,7 @@ use super::{Fleet, Ledger, Node, Policy, Time};
 pub(super) fn settle(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) {
     let situation = Situation {
         policy,
+        fleet,
         closed: closed(policy, ledger),
         yields: who_yields(ledger, policy, fleet),
         now,

@@ -1,8 +1,7 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::cordon::{Cordon, DrainView, Mark};
-use super::super::fleet::{Outcome, Record, Report};
+use super::super::fleet::{Outcome, Pool, Record, Report};
 use super::super::ledger::HaltReason;
 use super::super::limit::Limit;
 use super::super::policy::{Canary, FailureBudget};
@@ -107,8 +106,8 @@ impl Cluster {
             ledger: Ledger::default(),
             fleet: Fleet {
                 nodes: nodes.collect(),
-                gone: BTreeSet::new(),
                 fresh: true,
+                ..Fleet::default()
             },
             now: Time(0),
         }
