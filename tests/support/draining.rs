@@ -13,9 +13,9 @@ use crate::fixture::Credential;
 use crate::fleet::{Fleet, good};
 use crate::workloads::{Workloads, pod};
 
-/// Pods of a node that go when it is drained, on average.
+/// Pods of a node that go when it is drained, and are under no budget.
 const FREE: usize = 20;
-/// Those of them under a budget, besides.
+/// Those that are under one.
 const BUDGETED: usize = 10;
 const LONG: Duration = Duration::from_secs(240);
 
@@ -48,18 +48,20 @@ pub async fn drain(count: usize, program: Option<PathBuf>) -> Result<(Fleet, Cos
     let credentials = [Credential::new(), Credential::new()];
     let nodes = (0..count).map(|number| FakeNode::new(&format!("node-{number:03}")));
     let fleet = Fleet::scheduled(nodes.collect(), &credentials[0], program).await?;
+    // What nodes have that are cordoned is on the others, which are not to have more than that.
+    let full = count - 1;
     let busy = Workloads::new(&fleet.cluster, "busy").await?;
-    busy.controller("Deployment", FREE * count, &pod("free"))
+    busy.controller("Deployment", FREE * full, &pod("free"))
         .await?;
-    busy.controller("Deployment", BUDGETED * count, &pod("budgeted"))
+    busy.controller("Deployment", BUDGETED * full, &pod("budgeted"))
         .await?;
     let budgeted = json!({"app": "budgeted"});
     busy.budget("budgeted", &budgeted, &json!({"maxUnavailable": "20%"}))
         .await?;
-    busy.run("free", FREE * count).await?;
-    busy.run("budgeted", BUDGETED * count).await?;
+    busy.run("free", FREE * full).await?;
+    busy.run("budgeted", BUDGETED * full).await?;
 
-    let coordinator = fleet.coordinator("node-000").await?.start().await?;
+    let coordinator = fleet.patient_coordinator("node-000").await?.start().await?;
     fleet
         .want(&json!({"soak": "0s", "maxParallel": "100%"}))
         .await?;

@@ -172,7 +172,16 @@ impl Fleet {
     /// When the API server refuses.
     pub async fn coordinator(&self, node: &str) -> Result<Site> {
         let kubeconfig = self.kubeconfig(COORDINATOR, node).await?;
-        self.coordinator_with(&kubeconfig)
+        self.coordinator_with(&kubeconfig, "lease_duration = \"3s\"")
+    }
+
+    /// [`Fleet::coordinator`] with the Lease that it has where nobody says otherwise.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn patient_coordinator(&self, node: &str) -> Result<Site> {
+        let kubeconfig = self.kubeconfig(COORDINATOR, node).await?;
+        self.coordinator_with(&kubeconfig, "")
     }
 
     /// [`Fleet::coordinator`] for one that asks through a proxy.
@@ -185,16 +194,15 @@ impl Fleet {
             .pod_object(NAMESPACE, COORDINATOR, node)
             .await?;
         let identity = self.cluster.pod_identity(&pod).await?;
-        self.coordinator_with(&self.cluster.kubeconfig_through(proxy, &identity)?)
+        let kubeconfig = self.cluster.kubeconfig_through(proxy, &identity)?;
+        self.coordinator_with(&kubeconfig, "lease_duration = \"3s\"")
     }
 
-    fn coordinator_with(&self, kubeconfig: &Path) -> Result<Site> {
+    fn coordinator_with(&self, kubeconfig: &Path, settings: &str) -> Result<Site> {
         let site = self.site_for("coordinator")?.coordinating();
         site.configure(
             "",
-            &format!(
-                "[kubernetes]\nkubeconfig = {kubeconfig:?}\n[coordinator]\nlease_duration = \"3s\"\n"
-            ),
+            &format!("[kubernetes]\nkubeconfig = {kubeconfig:?}\n[coordinator]\n{settings}\n"),
         )?;
         Ok(site)
     }

@@ -109,6 +109,16 @@ impl Scene {
         Ok(cordoned.filter_map(name).collect())
     }
 
+    /// Waits until these nodes alone are cordoned.
+    pub(super) async fn leaves_cordoned(&self, cordoned: &[&str]) -> Result<()> {
+        eventually(&format!("{cordoned:?} alone are cordoned"), async || {
+            let left = self.cordoned().await?;
+            ensure!(left.iter().eq(cordoned), "{left:?} are");
+            Ok(())
+        })
+        .await
+    }
+
     /// The audit log until now.
     pub(super) fn trace(&self) -> Result<Trace> {
         let mut trace = Trace::of(&self.fleet.cluster.audit_events()?);
@@ -118,8 +128,7 @@ impl Scene {
 
     /// Judges all that has happened: nothing is broken, and these nodes alone are cordoned.
     pub(super) async fn judge(&self, cordoned: &[&str]) -> Result<()> {
-        let left = self.cordoned().await?;
-        ensure!(left.iter().eq(cordoned), "{left:?} are cordoned");
+        self.leaves_cordoned(cordoned).await?;
         oracle::hold(&self.trace()?, &self.promise)
     }
 
@@ -145,15 +154,24 @@ impl Scene {
         .await
     }
 
-    /// Waits until the node is parked for this reason, and returns what its record says.
-    pub(super) async fn parked(&self, node: &str, why: &str) -> Result<Value> {
+    /// Waits until the node is parked for this reason, and its record says why in a message with all these parts.
+    pub(super) async fn parked(&self, node: &str, why: &str, parts: &[&str]) -> Result<()> {
         eventually(&format!("{node} is parked: {why}"), async || {
             let status = self.fleet.rollout().await?["status"].clone();
             let parked = status["ledger"]["parked"].as_object();
             let mut parked = parked.into_iter().flatten().map(|(_, one)| one);
             let found = parked.any(|one| one["node"] == node && one["why"] == why);
             ensure!(found, "{}", status["ledger"]);
-            Ok(self.fleet.record(node).await?["spec"]["blocked"].clone())
+            Ok(())
+        })
+        .await?;
+        eventually(&format!("its record says {parts:?}"), async || {
+            let blocked = self.fleet.record(node).await?["spec"]["blocked"].clone();
+            let message = blocked["message"].as_str().unwrap_or_default();
+            for part in parts {
+                ensure!(message.contains(part), "no {part} in {blocked}");
+            }
+            Ok(())
         })
         .await
     }

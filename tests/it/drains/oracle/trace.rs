@@ -37,6 +37,8 @@ pub(super) struct Span {
 pub(super) struct Ledger {
     pub(super) span: Span,
     pub(super) version: u64,
+    /// Whether nodes were to be drained then; where only files are replaced nobody becomes unavailable.
+    pub(super) drains: bool,
     pub(super) slots: BTreeMap<String, Slot>,
 }
 
@@ -285,6 +287,7 @@ impl Ledger {
         Some(Self {
             span,
             version: version(rollout)?,
+            drains: rollout["spec"]["strategy"] == "Drain",
             slots: slots.collect(),
         })
     }
@@ -311,7 +314,7 @@ impl NodeWrite {
 
     /// Whether what was sent has our mark.
     pub(super) fn sends_mark(&self) -> bool {
-        self.sent.pointer(MARK).is_some()
+        self.sent.pointer(MARK).is_some_and(Value::is_string)
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn ledger(version: u64, slots: &[Value]) -> Value {
     );
     event["responseObject"] = json!({
         "metadata": {"resourceVersion": version.to_string()},
-        "status": {"ledger": {"reservations": reservations}},
+        "spec": {"strategy": "Drain"}, "status": {"ledger": {"reservations": reservations}},
     });
     event
 }
