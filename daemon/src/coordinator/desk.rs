@@ -33,9 +33,9 @@ describe! {
         "Writes of the rollout's status: written, conflict (somebody else was faster), failed";
     PERMITS = "pullkeeper_rollout_permits_total", "counter", "result",
         "Permits given to nodes: written, conflict (their record had changed), failed";
-    CORDONS = "pullkeeper_rollout_cordons_total", "counter", "change, result",
+    CORDONS = "pullkeeper_rollout_cordons_total", "counter", "change,result",
         "Changes of nodes, cordoned or uncordoned: written, conflict (the node had changed), failed";
-    BLOCKED = "pullkeeper_rollout_node_blocked_since_timestamp_seconds", "gauge", "node, reason",
+    BLOCKED = "pullkeeper_rollout_node_blocked_since_timestamp_seconds", "gauge", "node,reason",
         "Since when a node is not drained, and why; only those for which there is a reason";
     EVICTIONS = "pullkeeper_evictions_total", "counter", "answer",
         "Evictions by what the API server said: accepted, gone, replaced, budget, busy, many_budgets, raced, namespace_terminating, refused, unanswered";
