@@ -6,6 +6,7 @@ mod chaos;
 mod fixtures;
 mod oracle;
 mod people;
+mod pools;
 mod requests;
 mod scene;
 mod whole;

@@ -161,7 +161,7 @@ fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
             Phase::Waiting,
             "Unavailable",
             format!(
-                "{progress}; as many nodes as spec.maxUnavailable allows are not ready or cordoned by others"
+                "{progress}; as many nodes are not ready or cordoned by others as spec.maxUnavailable, or that of a MachineConfigPool, allows"
             ),
         ),
         Some(Waiting::Nodes) if !at_work => said(
