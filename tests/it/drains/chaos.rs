@@ -1,13 +1,14 @@
 //! Coordinators that are killed at every step, two at once, an API server that restarts: no limit is exceeded, and every node comes
 //! back.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
+use support::deploy::{COORDINATOR, NAMESPACE};
 use support::eventually;
 use support::fleet::leader;
 use support::http::Method;
 use support::proxy::{Side, Trap};
-use support::workloads::{Workloads, pod, stubborn};
+use support::workloads::{Workloads, pod, stubborn, uid};
 
 use super::scene::Scene;
 
@@ -177,5 +178,32 @@ async fn an_api_server_that_restarts_in_the_middle_of_a_drain_changes_nothing() 
     scene.completes().await?;
     scene.judge(&[]).await?;
     coordinator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_coordinator_whose_own_node_is_drained_hands_over() -> Result<()> {
+    let scene = Scene::new(4, 0, 1).await?;
+    let first = scene.fleet.coordinator("node-001").await?.start().await?;
+    scene.first().await?;
+    let second = scene.fleet.coordinator("node-000").await?.start().await?;
+    // Its pod is one like all others; who drains it loses its own token.
+    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let listed = scene.fleet.admin.get(&pods).await?;
+    let listed = listed["items"].as_array().context("no list")?.iter();
+    let mut own = listed.filter(|pod| {
+        pod["spec"]["nodeName"] == "node-001" && pod["metadata"]["labels"]["app"] == COORDINATOR
+    });
+    let own = own.next().context("the coordinator has no pod")?;
+    let name = own["metadata"]["name"].as_str().context("no name")?;
+    let label = json!({"metadata": {"labels": {"app": "leaves"}}});
+    let path = format!("{pods}/{name}");
+    scene.fleet.admin.merge(&path, &label).await?;
+    scene.drain(&json!({})).await?;
+    scene.completes().await?;
+    scene.judge(&[]).await?;
+    assert_eq!(scene.trace()?.evictions(&uid(own)?), 1);
+    first.process().kill_9();
+    second.stop().await?;
     Ok(())
 }
