@@ -1,8 +1,10 @@
 //! The rollout's status, as people and tools read it.
 
+use std::fmt::Write as _;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as KubeTime};
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::rollout::{Fleet, Ledger, Stage, Time, Waiting, Why};
+use pullkeeper_core::rollout::{Fleet, Ledger, Node, Stage, Time, Waiting, Why};
 
 use crate::resource::{
     Counts, HaltStatus, NodeAtWork, ParkedNode, PastGeneration, Phase, PullSecretRolloutStatus,
@@ -122,9 +124,13 @@ fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
         updated,
         updating,
         failed,
+        parked,
         ..
     } = nodes;
-    let progress = format!("{updated} of {total} nodes have it, {updating} are at work");
+    let mut progress = format!("{updated} of {total} nodes have it, {updating} are at work");
+    if parked > 0 {
+        write!(progress, ", {parked} were not drained and are tried again").ok();
+    }
     match waiting {
         Some(Waiting::Revision) => said(
             Phase::Unknown,
@@ -153,7 +159,7 @@ fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
             Phase::Waiting,
             "Parked",
             format!(
-                "{progress}; those left were not drained and are tried again: {}; see spec.blocked of their NodePullSecrets",
+                "{progress}: {}; see spec.blocked of their NodePullSecrets",
                 parked_nodes(ledger)
             ),
         ),
@@ -200,16 +206,20 @@ fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
 fn counts(ledger: &Ledger, fleet: &Fleet) -> Counts {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let total = number(fleet.nodes.len());
-    let reached = fleet
-        .nodes
-        .values()
-        .filter(|node| ledger.generation > 0 && node.has_reached(ledger.generation));
-    let updated = number(reached.count());
-    let at_work = |(name, node): &(&String, &_)| {
-        let node: &pullkeeper_core::rollout::Node = node;
-        ledger.reservations.contains_key(*name) && !node.has_reached(ledger.generation)
+    let has_reached = |node: &Node| ledger.generation > 0 && node.has_reached(ledger.generation);
+    // Who is drained is done once it is uncordoned.
+    let at_work = |name: &String, node: &Node| {
+        let slot = ledger.reservations.get(name);
+        slot.is_some_and(|slot| slot.mark.is_some() || !has_reached(node))
     };
-    let updating = number(fleet.nodes.iter().filter(at_work).count());
+    let (mut updated, mut updating) = (0, 0);
+    for (name, node) in &fleet.nodes {
+        if at_work(name, node) {
+            updating += 1;
+        } else if has_reached(node) {
+            updated += 1;
+        }
+    }
     let failed = number(ledger.failures.len());
     let parked = number(ledger.parked.len());
     Counts {

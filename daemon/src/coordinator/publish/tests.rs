@@ -224,3 +224,24 @@ fn what_is_read_back_is_not_new() {
     let halted = before.halt.unwrap();
     assert_eq!(halted.nodes, ["c", "d"]);
 }
+
+#[test]
+fn a_drained_node_is_at_work_until_it_is_given_back() {
+    let mut ledger = ledger(&["a"], &[]);
+    let of = |ledger: &Ledger| published(ledger, None).nodes;
+    assert_eq!((of(&ledger).updated, of(&ledger).updating), (1, 0));
+    ledger.reservations.get_mut("a").unwrap().mark = Some(9);
+    assert_eq!((of(&ledger).updated, of(&ledger).updating), (0, 1));
+    let parked = Parked {
+        node: "b".to_owned(),
+        why: Why::Blocked,
+        since: Time(0),
+        times: 1,
+    };
+    ledger.parked.insert("uid-of-b".to_owned(), parked);
+    let message = published(&ledger, None).message;
+    assert!(
+        message.ends_with("1 were not drained and are tried again"),
+        "{message}"
+    );
+}
