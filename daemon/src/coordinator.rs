@@ -7,6 +7,7 @@
 //!
 //! It reads nodes and records, and writes the rollout's status and the specs of records. It has no right to read a Secret.
 
+mod condition;
 mod cordon;
 pub mod desk;
 mod drain;
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use self::desk::Desk;
 use self::drain::Engine;
 use self::election::{Election, Term, lasts};
-use self::lead::{Current, LastBlockers, Lead};
+use self::lead::{Current, LastBlockers, Lead, Shown};
 use self::objects::NodeObject;
 use self::store::Store;
 use self::view::View;
@@ -210,6 +211,7 @@ async fn lead(
         gone: BTreeSet::new(),
         current: Current::default(),
         blockers: LastBlockers::default(),
+        shown: Shown::default(),
     };
     tokio::select! {
         () = lead.work() => {}

@@ -8,6 +8,7 @@
 //! ```
 
 mod blocked;
+mod conditions;
 mod nodes;
 mod records;
 
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(super) use self::blocked::LastBlockers;
+pub(super) use self::conditions::Shown;
 pub(super) use self::nodes::Current;
 use super::desk::{Desk, Written, is_trouble};
 use super::drain::{DrainSeen, Engine, Options, Task, What};
@@ -66,6 +68,7 @@ pub(super) struct Lead {
     pub(super) gone: BTreeSet<String>,
     pub(super) current: Current,
     pub(super) blockers: LastBlockers,
+    pub(super) shown: Shown,
 }
 
 /// Everything that a decision is made for.
@@ -202,6 +205,7 @@ impl Lead {
         }
         self.uncordon(&decision.orders, &nodes).await;
         self.say_what_blocks(&records, &drained, &ledger).await;
+        self.show_drains(&ledger).await;
         Ok(Next::Wait)
     }
 
@@ -221,6 +225,7 @@ impl Lead {
         if !marked.is_empty() && matches!(self.store.rollout().await, Err(RequestError::NotFound)) {
             self.release(marked.iter()).await;
         }
+        self.show_no_drains().await;
         Ok(())
     }
 

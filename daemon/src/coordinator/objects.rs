@@ -11,6 +11,7 @@ use pullkeeper_core::rollout::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::condition::Conditions;
 use super::cordon;
 use crate::list_watch::{Object, Query};
 use crate::resource::{Blocked, NodePullSecret, PullSecretRollout, ROLLOUT, ReportedOutcome};
@@ -79,15 +80,7 @@ struct Taint {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct NodeStatus {
-    conditions: Vec<NodeCondition>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
+    conditions: Conditions,
 }
 
 /// A node's record. What an agent writes is read with care: what makes no sense is as good as not written.
@@ -205,18 +198,13 @@ impl NodeObject {
         let control_plane = ["control-plane", "master"]
             .iter()
             .any(|role| labels.contains_key(&format!("node-role.kubernetes.io/{role}")));
-        let ready = self
-            .status
-            .conditions
-            .iter()
-            .any(|condition| condition.kind == "Ready" && condition.status == "True");
         Node {
             uid: self.metadata.uid.clone(),
             zone: labels.get("topology.kubernetes.io/zone").cloned(),
             pool: pool_label.and_then(|label| labels.get(label)).cloned(),
             managed: None,
             control_plane,
-            ready,
+            ready: self.status.conditions.ready,
             held: self.is_held(),
             current: false,
             cordon: self.cordon(),
@@ -239,6 +227,11 @@ impl NodeObject {
     pub(super) fn is_marked(&self) -> (bool, bool) {
         let Annotations { mark, prior, .. } = &self.metadata.annotations;
         (mark.is_some(), prior.is_some())
+    }
+
+    /// Those conditions that count here.
+    pub(super) fn conditions(&self) -> &Conditions {
+        &self.status.conditions
     }
 
     /// Whether it has this UID, and is cordoned by us for the reservation with this mark.

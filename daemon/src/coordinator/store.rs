@@ -191,6 +191,23 @@ impl Store {
             .await
     }
 
+    /// Applies conditions to a node's status, unless somebody else has applied the same ones.
+    pub(super) async fn show(
+        &self,
+        name: &str,
+        applied: Value,
+    ) -> Result<NodeObject, RequestError> {
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = Request::new(KubeNode::url_path(&(), None));
+        let patch = Patch::Apply(applied);
+        self.cluster
+            .send(request.patch_subresource("status", name, &params, &patch))
+            .await
+    }
+
     /// All records as they are at this moment.
     pub(super) async fn records(&self) -> Result<Vec<RecordObject>, RequestError> {
         let connection = self.cluster.connection().await?;

@@ -58,7 +58,7 @@ impl Lead {
     }
 
     /// Takes in a node as the API server has just shown it.
-    fn saw(&self, node: NodeObject) {
+    pub(super) fn saw(&self, node: NodeObject) {
         self.current.lock().uids.insert(node.metadata.uid.clone());
         self.view.saw_node(node);
     }
