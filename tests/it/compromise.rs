@@ -2,6 +2,7 @@
 //! the manifests of `deploy/` on a real API server, which is who refuses.
 
 mod agent;
+mod condition;
 mod coordinator;
 mod cordon;
 mod eviction;

@@ -201,11 +201,7 @@ async fn nodes_are_not_made_removed_or_spoken_for() -> Result<()> {
         &scene.coordinator,
         &[
             (Method::DELETE, scene.node_path(), Value::Null),
-            (
-                Method::PATCH,
-                format!("{}/status", scene.node_path()),
-                ready,
-            ),
+            (Method::PUT, format!("{}/status", scene.node_path()), ready),
             (
                 Method::POST,
                 "/api/v1/nodes".to_owned(),

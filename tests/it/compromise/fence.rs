@@ -78,6 +78,11 @@ async fn without_the_rights_nothing_is_drained(scene: &Scene<'_>) -> Result<()> 
     let evict = format!("/api/v1/namespaces/{NAMESPACE}/pods/any/eviction");
     let requests = [
         (Method::PATCH, scene.node_path(), cordon),
+        (
+            Method::PATCH,
+            format!("{}/status", scene.node_path()),
+            json!({}),
+        ),
         (Method::GET, "/api/v1/pods".to_owned(), Value::Null),
         (Method::POST, evict, eviction("any")),
     ];
@@ -146,6 +151,12 @@ async fn attempts<'s>(scene: &'s Scene<'_>, other: &'s Scene<'_>) -> Result<Vec<
     let mark = json!({ "metadata": { "annotations": { MARK: other.mark() } } });
     let ready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
 
+    let another = json!({ "status": { "conditions": [{ "type": "Lie", "status": "True" }] } });
+    let capacity = json!({ "status": { "capacity": { "cpu": "400" } } });
+    let images = json!({ "status": { "images": [{ "names": ["registry.example/lie:1"] }] } });
+    let address = json!([{ "type": "InternalIP", "address": "10.6.6.6" }]);
+    let addresses = json!({ "status": { "addresses": address } });
+
     let by = |policy, api: &'s Api, method, path: &str, body: &Value| Attempt {
         policy,
         api,
@@ -159,6 +170,7 @@ async fn attempts<'s>(scene: &'s Scene<'_>, other: &'s Scene<'_>) -> Result<Vec<
     let records = |method, path: &str, body| coordinator(RECORDS_POLICY, method, path, body);
     let nodes = |method, path: &str, body| coordinator(NODES_POLICY, method, path, body);
     let (record, node) = (scene.record_path(), scene.node_path());
+    let status = format!("{node}/status");
     Ok(vec![
         records(Method::POST, RECORDS, &named("third")),
         records(Method::PATCH, &scene.status_path(), &lie),
@@ -174,7 +186,16 @@ async fn attempts<'s>(scene: &'s Scene<'_>, other: &'s Scene<'_>) -> Result<Vec<
         agent(Method::DELETE, &other.record_path(), &Value::Null),
         nodes(Method::PATCH, &node, &uncordon),
         nodes(Method::PATCH, &node, &label),
-        nodes(Method::PATCH, &format!("{node}/status"), &ready),
+        nodes(Method::PATCH, &status, &another),
+        nodes(Method::PATCH, &status, &ready),
+        nodes(Method::PATCH, &status, &capacity),
+        nodes(Method::PATCH, &status, &images),
+        nodes(Method::PATCH, &status, &addresses),
+        nodes(
+            Method::PATCH,
+            &status,
+            &json!({ "metadata": { "labels": { "c": "d" } } }),
+        ),
         nodes(Method::PATCH, &other.node_path(), &mark),
         nodes(Method::PATCH, &other.node_path(), &cordon),
         coordinator(EVICTIONS_POLICY, Method::POST, &evict, &eviction(&pod)),
