@@ -43,6 +43,14 @@ struct Shown {
     since: String,
 }
 
+impl Conditions {
+    /// Whether somebody else says that the node is being drained or maintained. That it was drained may be long ago.
+    pub(super) fn is_maintained(&self) -> bool {
+        let now = |one: &Shown| one.kind != Kind::Drained && one.holds && !one.ours;
+        self.drain.iter().any(now)
+    }
+}
+
 impl Kind {
     const ALL: [Self; 3] = [
         Self::DrainInProgress,

@@ -259,6 +259,7 @@ impl NodeObject {
                 .as_deref()
                 .is_some_and(|state| state != "Done")
             || current_config != desired_config
+            || self.status.conditions.is_maintained()
             || self.metadata.deletion_timestamp.is_some()
             || self.spec.taints.iter().any(leaving)
     }

@@ -25,6 +25,8 @@ fn what_is_not_known_to_be_ready_is_not() {
 #[test]
 fn who_is_maintained_by_others_is_held() {
     let state = "machineconfiguration.openshift.io/state";
+    let [current, desired] = ["currentConfig", "desiredConfig"]
+        .map(|word| format!("machineconfiguration.openshift.io/{word}"));
     for (annotations, held) in [
         (json!({}), false),
         (json!({"pullkeeper.io/hold": ""}), true),
@@ -33,6 +35,14 @@ fn who_is_maintained_by_others_is_held() {
         (json!({state: "Done"}), false),
         (json!({state: "Working"}), true),
         (json!({state: "Degraded"}), true),
+        (
+            json!({&current: "rendered-1", &desired: "rendered-1"}),
+            false,
+        ),
+        (
+            json!({&current: "rendered-1", &desired: "rendered-2"}),
+            true,
+        ),
     ] {
         let node = ready(json!({"annotations": annotations}), json!([]));
         assert_eq!(node.node(None, None).held, held, "{annotations}");
@@ -45,6 +55,18 @@ fn who_is_maintained_by_others_is_held() {
         json!([]),
     );
     assert!(leaving.node(None, None).held);
+    for (kind, status, reason, held) in [
+        ("MaintenanceInProgress", "True", "Medik8s", true),
+        ("DrainInProgress", "True", "Medik8s", true),
+        ("MaintenanceInProgress", "False", "Medik8s", false),
+        ("Drained", "True", "Medik8s", false),
+        ("MaintenanceInProgress", "True", "PullkeeperRollout", false),
+    ] {
+        let condition = json!({"type": kind, "status": status, "reason": reason});
+        let status = json!({"conditions": [condition]});
+        let node: NodeObject = serde_json::from_value(json!({"status": status})).unwrap();
+        assert_eq!(node.node(None, None).held, held, "{kind} {status} {reason}");
+    }
 }
 
 #[test]
