@@ -1,11 +1,12 @@
 //! The coordinator: paces rollouts over all nodes.
 //!
 //! ```text
-//! election ─▶ lead{view ─▶ intent ─▶ core::rollout::decide ─▶ publish, store}
+//! election ─▶ lead{view ─▶ intent ─▶ core::rollout::decide ─▶ publish, store, drain}
 //!                └─▶ desk ─▶ admin
 //! ```
 //!
-//! It reads nodes and records, and writes the rollout's status and the specs of records. It has no right to read a Secret.
+//! It reads nodes and records, and writes the rollout's status and the specs of records; where nodes are drained it cordons them
+//! and evicts their pods. It has no right to read a Secret.
 
 mod condition;
 mod cordon;
