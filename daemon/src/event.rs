@@ -68,15 +68,27 @@ impl Events {
 
     /// Queues a Warning. The note must hold no secret.
     pub fn warn(&self, reason: &str, note: String) {
-        self.send(EventType::Warning, reason, note);
+        self.send(EventType::Warning, reason, None, note);
+    }
+
+    /// Queues a Warning about one of many nodes. The note must hold no secret.
+    pub(crate) fn warn_of(&self, node: &str, reason: &str, note: &str) {
+        let note = format!("{node}: {note}");
+        self.send(EventType::Warning, reason, Some(node), note);
     }
 
     /// Queues what is no trouble. The note must hold no secret.
     pub fn tell(&self, reason: &str, note: String) {
-        self.send(EventType::Normal, reason, note);
+        self.send(EventType::Normal, reason, None, note);
     }
 
-    fn send(&self, type_: EventType, reason: &str, note: String) {
+    /// The same about one of many nodes.
+    pub(crate) fn tell_of(&self, node: &str, reason: &str, note: &str) {
+        let note = format!("{node}: {note}");
+        self.send(EventType::Normal, reason, Some(node), note);
+    }
+
+    fn send(&self, type_: EventType, reason: &str, node: Option<&str>, note: String) {
         let Some(queue) = &self.queue else { return };
         let end = note.floor_char_boundary(LONGEST_NOTE);
         let event = Event {
@@ -84,7 +96,8 @@ impl Events {
             reason: reason.to_owned(),
             note: Some(note[..end].to_owned()),
             action: self.action.to_owned(),
-            secondary: None,
+            // Without it Events about two nodes would be one, with the note of the first.
+            secondary: node.map(node_reference),
         };
         if queue.try_send(event).is_err() {
             self.dropped.inc();
@@ -96,18 +109,22 @@ impl Subject {
     /// An agent and its Node.
     pub fn node(name: &str) -> Self {
         Self {
-            // kubelet and `kubectl describe node` take the name for the UID as well.
-            object: ObjectReference {
-                api_version: Some("v1".to_owned()),
-                kind: Some("Node".to_owned()),
-                name: Some(name.to_owned()),
-                uid: Some(name.to_owned()),
-                ..ObjectReference::default()
-            },
+            object: node_reference(name),
             controller: "pullkeeper-agent",
             instance: name.to_owned(),
             action: "SyncPullSecret",
         }
+    }
+}
+
+fn node_reference(name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Node".to_owned()),
+        name: Some(name.to_owned()),
+        // kubelet and `kubectl describe node` take the name for the UID as well.
+        uid: Some(name.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

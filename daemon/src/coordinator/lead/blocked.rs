@@ -79,8 +79,11 @@ impl Lead {
                         }) = blocked
                         {
                             tracing::warn!(node, reason, message, "a node is not drained");
-                            self.events
-                                .warn("NodeBlocked", format!("{node}: {reason}: {message}"));
+                            self.events.warn_of(
+                                node,
+                                "NodeBlocked",
+                                &format!("{reason}: {message}"),
+                            );
                         }
                     }
                     Err(RequestError::Conflict(_) | RequestError::NotFound) => {}
