@@ -18,8 +18,11 @@ use tokio::{
 
 use crate::config::KubernetesSettings;
 
+mod count;
 mod request;
 
+use self::count::Count;
+pub(crate) use self::count::Requests;
 pub(crate) use self::request::RequestError;
 
 /// What logging must keep out, whatever level is asked for: kube logs every failed attempt as an
@@ -100,9 +103,15 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Remembers the settings; nothing is read yet, so nothing can fail.
     pub fn new(settings: &KubernetesSettings) -> Self {
+        Self::counted(settings, Requests::default())
+    }
+
+    /// The same, with its requests counted.
+    pub(crate) fn counted(settings: &KubernetesSettings, requests: Requests) -> Self {
         Self::with(
             Way::Settings(settings.kubeconfig.clone()),
             settings.request_timeout,
+            requests,
         )
     }
 
@@ -115,7 +124,7 @@ impl Cluster {
             #[cfg(test)]
             Way::Given(client) => Way::Given(client.clone()),
         };
-        Self::with(way, self.0.request_timeout)
+        Self::with(way, self.0.request_timeout, Requests::default())
     }
 
     /// The current client. Makes one if there is none, from what the files say at that time.
@@ -124,6 +133,7 @@ impl Cluster {
             way,
             request_timeout,
             current,
+            requests,
         } = &*self.0;
         let mut current = current.lock().await;
         if let Some(client) = &current.client {
@@ -133,8 +143,14 @@ impl Cluster {
             });
         }
         let client = match way {
-            Way::Settings(kubeconfig) => current.made(kubeconfig, false, *request_timeout).await?,
-            Way::Anonymous(kubeconfig) => current.made(kubeconfig, true, *request_timeout).await?,
+            Way::Settings(kubeconfig) => {
+                let made = current.made(kubeconfig, false, *request_timeout, requests);
+                made.await?
+            }
+            Way::Anonymous(kubeconfig) => {
+                let made = current.made(kubeconfig, true, *request_timeout, requests);
+                made.await?
+            }
             #[cfg(test)]
             Way::Given(client) => client.clone(),
         };
@@ -155,10 +171,11 @@ impl Cluster {
         }
     }
 
-    fn with(way: Way, request_timeout: Duration) -> Self {
+    fn with(way: Way, request_timeout: Duration, requests: Requests) -> Self {
         Self(Arc::new(Inner {
             way,
             request_timeout,
+            requests,
             current: Mutex::default(),
         }))
     }
@@ -166,7 +183,8 @@ impl Cluster {
     /// A cluster whose answers a test makes up.
     #[cfg(test)]
     pub(crate) fn of_client(client: Client) -> Self {
-        Self::with(Way::Given(client), Duration::from_secs(10))
+        let limit = Duration::from_secs(10);
+        Self::with(Way::Given(client), limit, Requests::default())
     }
 }
 
@@ -201,6 +219,7 @@ struct Inner {
     way: Way,
     request_timeout: Duration,
     current: Mutex<Current>,
+    requests: Requests,
 }
 
 #[derive(Default)]
@@ -228,12 +247,14 @@ impl Current {
         kubeconfig: &Option<PathBuf>,
         anonymous: bool,
         limit: Duration,
+        requests: &Requests,
     ) -> Result<Client, ClusterError> {
         let making = self.making.get_or_insert_with(|| {
             let (kubeconfig, runtime) = (kubeconfig.clone(), Handle::current());
+            let count = Count(requests.clone());
             spawn_blocking(move || {
                 let _runtime = runtime.enter();
-                make(kubeconfig, anonymous, limit, &runtime)
+                make(kubeconfig, anonymous, limit, &count, &runtime)
             })
         });
         let made = timeout(limit, making)
@@ -252,6 +273,7 @@ fn make(
     kubeconfig: Option<PathBuf>,
     anonymous: bool,
     request_timeout: Duration,
+    count: &Count,
     runtime: &Handle,
 ) -> Result<Client, ClusterError> {
     let unusable = |detail| match &kubeconfig {
@@ -286,7 +308,7 @@ fn make(
         HeaderValue::from_static(concat!("pullkeeper/", env!("CARGO_PKG_VERSION"))),
     ));
     let builder = ClientBuilder::try_from(config).map_err(|e| unusable(describe(&e)))?;
-    Ok(builder.build())
+    Ok(builder.with_layer(count).build())
 }
 
 fn describe_kubeconfig(error: &KubeconfigError) -> String {

@@ -131,7 +131,7 @@ async fn start(arguments: &CoordinatorArgs) -> Exit {
 
 /// Stands for election, and leads whenever it is its turn, until cancelled.
 async fn work(settings: Settings, identity: String, desk: Arc<Desk>, cancel: CancellationToken) {
-    let cluster = Cluster::new(&settings.kubernetes);
+    let cluster = Cluster::counted(&settings.kubernetes, desk.requests());
     let (terms, mut term) = watch::channel(None);
     let election = Election {
         cluster: cluster.clone(),

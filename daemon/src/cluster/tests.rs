@@ -301,7 +301,11 @@ async fn a_plugin_that_hangs_is_waited_for_and_not_run_again() {
         .unwrap()
         .write_all(text.as_bytes())
         .unwrap();
-    let cluster = Cluster::with(Way::Settings(Some(path)), Duration::from_millis(300));
+    let cluster = Cluster::with(
+        Way::Settings(Some(path)),
+        Duration::from_millis(300),
+        Requests::default(),
+    );
     let mut slow = 0;
     let end = loop {
         match cluster.connection().await {
@@ -317,7 +321,11 @@ async fn a_plugin_that_hangs_is_waited_for_and_not_run_again() {
 
 #[tokio::test]
 async fn neither_kubeconfig_nor_pod_is_said_plainly() {
-    let cluster = Cluster::with(Way::Settings(None), Duration::from_secs(1));
+    let cluster = Cluster::with(
+        Way::Settings(None),
+        Duration::from_secs(1),
+        Requests::default(),
+    );
     assert!(matches!(
         cluster.connection().await,
         Err(ClusterError::NotConfigured)

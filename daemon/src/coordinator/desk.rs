@@ -9,10 +9,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use pullkeeper_core::drain::Answer;
+use pullkeeper_core::rollout::HaltReason;
 use serde::Serialize;
 
 use crate::admin::Shown;
-use crate::admin::metrics::{Counters, Gauges, add, describe};
+use crate::admin::metrics::{Counters, Gauges, add, count, describe};
+use crate::cluster::Requests;
 use crate::resource::{Blocked, Counts, Phase, PullSecretRolloutStatus};
 
 describe! {
@@ -29,6 +31,12 @@ describe! {
         "Nodes by how far they are: updated, updating, failed, parked, waiting; a failed or parked one is also one of the others";
     SLOTS = "pullkeeper_rollout_reserved", "gauge", "",
         "Nodes that have a slot";
+    UNAVAILABLE = "pullkeeper_rollout_unavailable_nodes", "gauge", "",
+        "Nodes that are not ready, are cordoned by anybody, or have a slot";
+    DRAINED = "pullkeeper_rollout_drained_nodes_total", "counter", "",
+        "Nodes that this coordinator has found to be drained";
+    HALTED = "pullkeeper_rollout_halted", "gauge", "reason",
+        "1 for the reason for which no new node starts until a human or a new version says otherwise, 0 for others";
     LEDGER_WRITES = "pullkeeper_rollout_ledger_writes_total", "counter", "result",
         "Writes of the rollout's status: written, conflict (somebody else was faster), failed";
     PERMITS = "pullkeeper_rollout_permits_total", "counter", "result",
@@ -41,6 +49,8 @@ describe! {
         "Evictions by what the API server said: accepted, gone, replaced, budget, busy, many_budgets, raced, namespace_terminating, refused, unanswered";
     EVICTION_DRY_RUNS = "pullkeeper_eviction_dry_runs_total", "counter", "answer",
         "Evictions that were tried without effect, by the same answers";
+    REQUESTS = "pullkeeper_api_requests_total", "counter", "verb,resource",
+        "Requests to the API server, whatever it answered";
     EVENTS_DROPPED = "pullkeeper_events_dropped_total", "counter", "",
         "Kubernetes Events that could not be delivered";
 }
@@ -56,12 +66,16 @@ pub(super) struct Desk {
     phase: Gauges<1>,
     nodes: Gauges<1>,
     slots: Gauge,
+    unavailable: Gauge,
+    drained: Counter,
+    halted: Gauges<1>,
     ledger_writes: Counters<1>,
     permits: Counters<1>,
     cordons: Counters<2>,
     blocked: Gauges<2>,
     evictions: Counters<1>,
     eviction_dry_runs: Counters<1>,
+    requests: Requests,
     events_dropped: Counter,
 }
 
@@ -118,12 +132,16 @@ impl Desk {
             phase: add(&mut registry, PHASE, Family::default()),
             nodes: add(&mut registry, NODES, Family::default()),
             slots: add(&mut registry, SLOTS, Gauge::default()),
+            unavailable: add(&mut registry, UNAVAILABLE, Gauge::default()),
+            drained: add(&mut registry, DRAINED, Counter::default()),
+            halted: add(&mut registry, HALTED, Family::default()),
             ledger_writes: add(&mut registry, LEDGER_WRITES, Family::default()),
             permits: add(&mut registry, PERMITS, Family::default()),
             cordons: add(&mut registry, CORDONS, Family::default()),
             blocked: add(&mut registry, BLOCKED, Family::default()),
             evictions: add(&mut registry, EVICTIONS, Family::default()),
             eviction_dry_runs: add(&mut registry, EVICTION_DRY_RUNS, Family::default()),
+            requests: add(&mut registry, REQUESTS, Family::default()),
             events_dropped: add(&mut registry, EVENTS_DROPPED, Counter::default()),
             registry: Mutex::new(registry),
             standing: Mutex::new(standing),
@@ -133,6 +151,11 @@ impl Desk {
     /// Counts Events that could not be delivered.
     pub(super) fn events_dropped(&self) -> Counter {
         self.events_dropped.clone()
+    }
+
+    /// Counts requests to the API server.
+    pub(super) fn requests(&self) -> Requests {
+        self.requests.clone()
     }
 
     /// Whether it is the one that works.
@@ -150,7 +173,9 @@ impl Desk {
             self.phase.clear();
             self.nodes.clear();
             self.blocked.clear();
+            self.halted.clear();
             self.slots.set(0);
+            self.unavailable.set(0);
         }
     }
 
@@ -169,8 +194,16 @@ impl Desk {
         let _consistent = lock(&self.registry);
         self.phase.clear();
         self.nodes.clear();
-        self.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
+        self.halted.clear();
+        self.slots.set(count(slots));
         if let Some(status) = status {
+            let halt = status.halt.as_ref().map(|halt| &*halt.reason);
+            let reasons = [HaltReason::CanaryFailed, HaltReason::FailureBudgetSpent];
+            for reason in reasons.iter().map(HaltReason::as_str) {
+                let label = [("reason", reason.to_owned())];
+                let halted = halt == Some(reason);
+                self.halted.get_or_create(&label).set(halted.into());
+            }
             let generation = i64::try_from(status.generation).unwrap_or(i64::MAX);
             self.generation.set(generation);
             let phase = [("phase", format!("{:?}", status.phase))];
@@ -198,6 +231,16 @@ impl Desk {
             ledger: None,
             ..status.clone()
         });
+    }
+
+    /// How many nodes are unavailable.
+    pub(super) fn unavailable(&self, nodes: usize) {
+        self.unavailable.set(count(nodes));
+    }
+
+    /// No pod is left on a node that had to go.
+    pub(super) fn drained(&self) {
+        self.drained.inc();
     }
 
     /// A write of the rollout's status.
@@ -290,6 +333,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::HaltStatus;
 
     #[test]
     fn who_cannot_tell_whether_it_is_its_turn_is_not_ready() {
@@ -328,5 +372,47 @@ mod tests {
         );
         desk.leads(false);
         assert!(!desk.metrics().unwrap().contains("Waves"));
+    }
+
+    #[test]
+    fn a_halt_shows_its_reason_until_it_is_over() {
+        let desk = Desk::new("one".to_owned());
+        let mut status = PullSecretRolloutStatus::default();
+        let shows = |line: &str| desk.metrics().unwrap().lines().any(|one| one == line);
+        let canary = "pullkeeper_rollout_halted{reason=\"CanaryFailed\"}";
+        let budget = "pullkeeper_rollout_halted{reason=\"FailureBudgetSpent\"}";
+        desk.stands(Some(&status), 0);
+        assert!(shows(&format!("{canary} 0")) && shows(&format!("{budget} 0")));
+        status.halt = Some(HaltStatus {
+            reason: "CanaryFailed".to_owned(),
+            since: None,
+            nodes: Vec::new(),
+        });
+        desk.stands(Some(&status), 0);
+        assert!(shows(&format!("{canary} 1")) && shows(&format!("{budget} 0")));
+        desk.leads(false);
+        assert!(!desk.metrics().unwrap().contains("CanaryFailed"));
+    }
+
+    #[test]
+    fn what_a_drain_costs_can_be_computed() {
+        let desk = Desk::new("one".to_owned());
+        desk.leads(true);
+        desk.unavailable(4);
+        desk.drained();
+        let labels = [
+            ("verb", "patch".to_owned()),
+            ("resource", "nodes".to_owned()),
+        ];
+        desk.requests().get_or_create(&labels).inc_by(2);
+        desk.leads(false);
+        let metrics = desk.metrics().unwrap();
+        for line in [
+            "pullkeeper_rollout_unavailable_nodes 0",
+            "pullkeeper_rollout_drained_nodes_total 1",
+            "pullkeeper_api_requests_total{verb=\"patch\",resource=\"nodes\"} 2",
+        ] {
+            assert!(metrics.lines().any(|one| one == line), "{metrics}");
+        }
     }
 }

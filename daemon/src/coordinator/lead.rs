@@ -34,7 +34,7 @@ use super::election::{Term, lasts};
 use super::intent::{Intent, Invalid};
 use super::objects::{NodeObject, RecordObject, RolloutObject};
 use super::pools::Pools;
-use super::publish::{Situation, status};
+use super::publish::{Situation, status, unavailable};
 use super::store::Store;
 use super::view::{Known, View};
 use crate::cluster::RequestError;
@@ -182,8 +182,13 @@ impl Lead {
             Timestamp::now(),
         );
         let slots = next.reservations.len();
-        self.publish(rollout, &former, published, decision.ledger.as_ref(), slots)
+        self.desk.unavailable(unavailable(next, &fleet));
+        let written = self
+            .publish(rollout, &former, published, decision.ledger.as_ref(), slots)
             .await?;
+        if written {
+            self.tell_of_drains(&ledger, next);
+        }
         let promised: BTreeSet<_> = ledger
             .reservations
             .values()
@@ -334,7 +339,7 @@ impl Lead {
         Ok(Next::Wait)
     }
 
-    /// Writes the status, if it or the ledger is new.
+    /// Writes the status, if it or the ledger is new; whether it was written.
     async fn publish(
         &self,
         rollout: &RolloutObject,
@@ -342,10 +347,10 @@ impl Lead {
         mut published: PullSecretRolloutStatus,
         ledger: Option<&Ledger>,
         slots: usize,
-    ) -> Result<(), RequestError> {
+    ) -> Result<bool, RequestError> {
         self.desk.stands(Some(&published), slots);
         if (ledger.is_none() && published == *former) || !self.leads() {
-            return Ok(());
+            return Ok(false);
         }
         published.ledger = None;
         let encode = |error: serde_json::Error| RequestError::Failed(error.to_string());
@@ -361,10 +366,10 @@ impl Lead {
             Ok(object) => {
                 self.view.wrote_rollout(object);
                 self.tell(former, &published);
-                Ok(())
+                Ok(true)
             }
             // Whoever was faster is told, and everything is looked at again.
-            Err(RequestError::Conflict(_) | RequestError::NotFound) => Ok(()),
+            Err(RequestError::Conflict(_) | RequestError::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
     }

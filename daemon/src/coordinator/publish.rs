@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as KubeTime};
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::rollout::{Fleet, Ledger, Node, Stage, Time, Waiting, Why};
+use pullkeeper_core::rollout::{
+    Fleet, Ledger, Node, Permit, Phase as NodePhase, Reservation, Stage, Time, Waiting, Why,
+};
 
 use crate::resource::{
     Counts, HaltStatus, NodeAtWork, ParkedNode, PastGeneration, Phase, PullSecretRolloutStatus,
@@ -230,6 +232,30 @@ fn counts(ledger: &Ledger, fleet: &Fleet) -> Counts {
         parked,
         waiting: total.saturating_sub(updated.saturating_add(updating)),
     }
+}
+
+/// How many nodes are not ready, are cordoned by anybody, or have a slot. Each counts once.
+pub(super) fn unavailable(ledger: &Ledger, fleet: &Fleet) -> usize {
+    let available = |(name, node): &(&String, &Node)| {
+        node.ready && node.is_schedulable() && !ledger.reservations.contains_key(*name)
+    };
+    let available = fleet.nodes.iter().filter(available).count();
+    fleet.nodes.len() - available
+}
+
+/// Nodes that were drained between these two, with what for.
+pub(super) fn drained<'l>(
+    former: &'l Ledger,
+    next: &'l Ledger,
+) -> impl Iterator<Item = (&'l str, &'l Permit)> {
+    let drained = |(name, one): &(&String, &Reservation)| {
+        let former = former.reservations.get(*name);
+        let drained = matches!(one.phase, NodePhase::Drained { .. });
+        let was = |one: &Reservation| matches!(one.phase, NodePhase::Draining { .. });
+        drained && former.is_some_and(was)
+    };
+    let drained = next.reservations.iter().filter(drained);
+    drained.map(|(name, one)| (name.as_str(), &one.permit))
 }
 
 /// Those that have had their slot longest.

@@ -1,4 +1,4 @@
-//! What nodes show of their drains to other tools. Nothing of ours depends on it.
+//! What people and other tools are told of drains: by the log, and by the conditions of nodes. Nothing of ours depends on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::condition;
 use super::super::objects::{Metadata, NodeObject};
-use super::super::publish::timestamp;
+use super::super::publish::{drained, timestamp};
 use super::records::PARALLEL;
 use super::{Lead, now};
 use crate::cluster::RequestError;
@@ -54,6 +54,15 @@ impl Shown {
 }
 
 impl Lead {
+    /// Counts nodes that the ledger that was just written has as drained, and that the former had not.
+    pub(super) fn tell_of_drains(&self, former: &Ledger, written: &Ledger) {
+        for (node, permit) in drained(former, written) {
+            self.desk.drained();
+            let generation = permit.generation;
+            tracing::info!(node, generation, "a node was drained");
+        }
+    }
+
     /// Shows in the conditions of nodes how far their drains are, where they do not show it already.
     pub(super) async fn show_drains(&self, ledger: &Ledger) {
         self.show(self.unshown(ledger)).await;

@@ -245,3 +245,41 @@ fn a_drained_node_is_at_work_until_it_is_given_back() {
         "{message}"
     );
 }
+
+#[test]
+fn who_is_unavailable_counts_once() {
+    let mut fleet = fleet();
+    for node in fleet.nodes.values_mut() {
+        node.ready = true;
+    }
+    assert_eq!(unavailable(&ledger(&[], &[]), &fleet), 0);
+    fleet.nodes.get_mut("a").unwrap().ready = false;
+    fleet.nodes.get_mut("b").unwrap().cordon = rollout::Cordon::Foreign;
+    assert_eq!(unavailable(&ledger(&[], &[]), &fleet), 2);
+    assert_eq!(unavailable(&ledger(&["a", "c"], &[]), &fleet), 3);
+}
+
+#[test]
+fn a_node_is_drained_once() {
+    let since = Time(0);
+    let at = |phase| {
+        let mut ledger = ledger(&["a"], &[]);
+        ledger.reservations.get_mut("a").unwrap().phase = phase;
+        ledger
+    };
+    let draining = at(rollout::Phase::Draining { since });
+    let is_drained = at(rollout::Phase::Drained { since });
+    let names = |former, next| {
+        drained(former, next)
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&draining, &is_drained), ["a"]);
+    for (former, next) in [
+        (&draining, &draining),
+        (&is_drained, &is_drained),
+        (&is_drained, &at(rollout::Phase::Verifying { since })),
+    ] {
+        assert!(names(former, next).is_empty());
+    }
+}
