@@ -1,4 +1,4 @@
-//! What people and other tools are told of drains: by the log, and by the conditions of nodes. Nothing of ours depends on it.
+//! What people and other tools are told of drains: by Events, and by the conditions of nodes. Nothing of ours depends on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,12 +54,14 @@ impl Shown {
 }
 
 impl Lead {
-    /// Counts nodes that the ledger that was just written has as drained, and that the former had not.
+    /// Counts nodes that the ledger that was just written has as drained, and that the former had not, and says so.
     pub(super) fn tell_of_drains(&self, former: &Ledger, written: &Ledger) {
         for (node, permit) in drained(former, written) {
             self.desk.drained();
             let generation = permit.generation;
             tracing::info!(node, generation, "a node was drained");
+            let note = format!("it was drained for generation {generation}");
+            self.events.tell_of(node, "NodeDrained", &note);
         }
     }
 
