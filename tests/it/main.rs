@@ -19,6 +19,7 @@ mod delegated_sso;
 mod delegation_hostile;
 mod delegation_outages;
 mod delegation_products;
+mod drain_conditions;
 mod drains;
 mod helper_budget;
 mod helper_protocols;

@@ -108,6 +108,9 @@ pub(super) const POLICY: &str = r#"{
   "rules": [
     { "level": "Request", "verbs": ["create"],
       "resources": [{ "group": "", "resources": ["pods/eviction", "pods/binding"] }] },
+    { "level": "Request", "verbs": ["patch"],
+      "users": ["system:serviceaccount:pullkeeper:pullkeeper-coordinator"],
+      "resources": [{ "group": "", "resources": ["nodes/status"] }] },
     { "level": "RequestResponse", "verbs": ["create"],
       "resources": [{ "group": "", "resources": ["pods"] }] },
     { "level": "RequestResponse", "verbs": ["create", "update", "patch", "delete"],
