@@ -43,6 +43,12 @@ async fn a_broken_secret_stops_at_the_canary_and_a_good_one_goes_on() -> Result<
     assert_eq!(record["status"]["phase"], "Failed");
     assert_eq!(record["status"]["reason"], "BadSecret");
     metric(&coordinator, "pullkeeper_rollout_phase", "Halted").await?;
+    let reason = ["reason=\"CanaryFailed\""];
+    let halted = coordinator.metric("pullkeeper_rollout_halted", &reason);
+    ensure!(halted.await? == 1.0);
+    let writes = ["verb=\"update\"", "resource=\"pullsecretrollouts/status\""];
+    let writes = coordinator.metric("pullkeeper_api_requests_total", &writes);
+    ensure!(writes.await? >= 1.0);
 
     // A node that joins has nothing to lose; here nothing good either.
     fleet.grow(vec![FakeNode::new("node-new")]).await?;
