@@ -14,10 +14,6 @@ const GOAL: f64 = 60.0;
 #[tokio::test]
 async fn a_drained_node_with_thirty_pods_takes_sixty_requests_at_most() -> Result<()> {
     let (fleet, cost) = drain(NODES, None).await?;
-    std::fs::copy(
-        fleet.cluster.folder().join("audit.log"),
-        "/tmp/wt/suite.audit.log",
-    )?;
     let trace = Trace::of(&fleet.cluster.audit_events()?);
     println!(
         "requests_per_drained_node {:.1}: {NODES} nodes in {:.1} s, {:.1} evictions for each, {:#?}",
