@@ -26,6 +26,10 @@ pub(crate) struct Machine {
     pub(crate) acting: Option<(Permit, Time)>,
     /// What the permit of its record is for.
     pub(crate) permitted: Revision,
+    /// Whether that asks for services to be restarted.
+    pub(crate) restarts: bool,
+    /// Until when they are down, since they were restarted. What the node has said before stands meanwhile.
+    pub(crate) down: Option<Time>,
 }
 
 /// The version of the only Secret that there is.
@@ -59,6 +63,8 @@ impl Machine {
             temper,
             acting: None,
             permitted: Revision::default(),
+            restarts: false,
+            down: None,
         }
     }
 
@@ -158,8 +164,19 @@ impl Machine {
         owed || self.acting.is_some()
     }
 
-    /// Ends what the agent does, and reports.
-    pub(crate) fn finish(&mut self) {
+    /// The node says how it is: that it is ready, once its services are back.
+    pub(crate) fn beat(&mut self, now: Time) {
+        if self.down.take_if(|until| *until <= now).is_some() {
+            self.node.ready = true;
+        }
+        if self.down.is_none() {
+            self.node.heartbeat = Some(now);
+            self.node_version += 1;
+        }
+    }
+
+    /// Ends what the agent does, and reports. Services that it restarts are down for so long.
+    pub(crate) fn finish(&mut self, now: Time, down: u64) {
         let Some((permit, _)) = self.acting.take() else {
             return;
         };
@@ -169,7 +186,16 @@ impl Machine {
             Temper::Silent => return,
         };
         let record = self.node.record.get_or_insert_default();
-        record.report = Some(Report { permit, outcome });
+        let former = record.report.as_ref().and_then(|report| report.restarted);
+        let restarted = self.restarts.then_some(now);
+        if restarted.is_some() {
+            self.down = Some(Time(now.0 + down));
+        }
+        record.report = Some(Report {
+            permit,
+            outcome,
+            restarted: restarted.or(former),
+        });
         self.record_version += 1;
     }
 }

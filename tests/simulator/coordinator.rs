@@ -60,6 +60,8 @@ pub(crate) enum Write {
         name: String,
         permit: Permit,
         revision: Revision,
+        /// Whether services are to be restarted.
+        restart: bool,
         /// The version of the record that it takes the place of.
         seen: u64,
     },
@@ -127,6 +129,11 @@ impl Coordinator {
         let permits = decision.permits.iter().map(|(name, permit)| Write::Permit {
             seen: seen(&permit.uid).record,
             revision: rollout.ledger.revision.clone(),
+            restart: rollout
+                .ledger
+                .reservations
+                .get(name)
+                .is_some_and(|one| one.restart && one.permit == *permit),
             name: name.clone(),
             permit: permit.clone(),
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pullkeeper_core::rollout::{
-    Cordon, Decision, Fleet, Ledger, Limit, Order, Phase, Policy, Strategy,
+    Cordon, Decision, Fleet, Ledger, Limit, Order, Phase, Policy, Strategy, Time,
 };
 
 /// A mistake that a coordinator makes, to see that it is noticed.
@@ -58,6 +58,8 @@ pub enum Flaw {
     PausesCleanUp,
     /// Does not mind who is unavailable already.
     CountsItsOwnOnly,
+    /// Takes what a node said before it restarted services for what it says now.
+    TrustsOldReadiness,
     /// Takes a permit that may be on its way for one that never was.
     ForgetsPermits,
 }
@@ -117,6 +119,11 @@ impl Flaw {
                     if let Some(seen) = &mut node.drain {
                         seen.idle = Duration::ZERO;
                     }
+                }
+            }
+            Self::TrustsOldReadiness => {
+                for node in fleet.nodes.values_mut() {
+                    node.heartbeat = Some(Time(u64::MAX));
                 }
             }
             Self::CountsItsOwnOnly => policy.max_unavailable = None,

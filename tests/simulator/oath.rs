@@ -138,7 +138,7 @@ impl Oath {
     }
 
     /// A slot comes back when its node has answered this permit, or is gone; one of a node that is drained, when it cannot be
-    /// acting.
+    /// acting; one of a node that has restarted services, when they are back, or too late.
     fn slots_given_back<'m>(
         &self,
         before: &Rollout,
@@ -159,6 +159,13 @@ impl Oath {
                     return broken("S3: nobody acts whose slot has come back", name.clone());
                 }
                 continue;
+            }
+            let failed = after.failures.contains_key(uid);
+            if former.restart && machine.down.is_some() && !failed {
+                return broken(
+                    "S24: a slot comes back when services are back",
+                    name.clone(),
+                );
             }
             let answered = matches!(
                 machine.node.outcome(&former.permit),

@@ -82,7 +82,7 @@ pub fn roll_out(nodes: usize) -> Scale {
                 .as_ref()
                 .is_some_and(|(_, until)| *until <= now)
             {
-                machine.finish();
+                machine.finish(now, 0);
             }
         }
         assert!(scale.decisions < nodes * 10 + 1000, "no end: {scale:?}");

@@ -93,6 +93,7 @@ fn every_mistake_is_noticed() {
         (Flaw::NeverGivesUp, &["L3"]),
         (Flaw::PausesCleanUp, &["L15"]),
         (Flaw::CountsItsOwnOnly, &["S4"]),
+        (Flaw::TrustsOldReadiness, &["S24"]),
         (Flaw::ForgetsPermits, &["S3", "S12"]),
     ] {
         let plan = Plan {

@@ -108,8 +108,9 @@ impl World {
                 namespace: "openshift-config".to_owned(),
                 name: Some("pull-secret".to_owned()),
             }],
-            strategy: match rng.u32(0..3) {
+            strategy: match rng.u32(0..4) {
                 0 => Strategy::FileOnly,
+                1 => Strategy::Restart,
                 _ => Strategy::Drain(drain),
             },
             canary: Canary::Count(rng.u32(0..3)),
@@ -242,6 +243,7 @@ impl World {
                 name,
                 permit,
                 revision,
+                restart,
                 seen,
             } => {
                 let machine = self.machines.get_mut(&name);
@@ -251,6 +253,7 @@ impl World {
                     machine.node.record.get_or_insert_default().permit = Some(permit.clone());
                     machine.record_version += 1;
                     machine.permitted = revision;
+                    machine.restarts = restart;
                     self.tell(format!("{name} gets {permit:?}"));
                     self.oath.permitted(&name, &permit)?;
                 }
@@ -338,12 +341,17 @@ impl World {
         };
         let until = Time(self.now.0 + self.rng.u64(0..60_000));
         let looks = self.rng.u32(0..3) == 0;
+        let beats = self.is_calm || self.rng.bool();
+        let (now, down) = (self.now, self.rng.u64(0..90_000));
         let secret = self.secret;
         let Some(machine) = self.machines.get_mut(&names[which]) else {
             return Ok(());
         };
         if looks {
             machine.look(secret);
+        }
+        if beats {
+            machine.beat(now);
         }
         if let Some(permit) = machine.unanswered().cloned() {
             machine.acting = Some((permit.clone(), until));
@@ -356,7 +364,7 @@ impl World {
             .as_ref()
             .is_some_and(|(_, until)| *until <= self.now)
         {
-            machine.finish();
+            machine.finish(now, down);
         }
         Ok(())
     }

@@ -58,6 +58,12 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Whether an entry that the file had becomes another one, or goes. Who keeps entries in memory then has an old one; one
+    /// that is new is missed by nobody.
+    pub fn replace_something(&self) -> bool {
+        !self.changed.is_empty() || !self.removed.is_empty()
+    }
+
     /// Whether the file is right as it is.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty()

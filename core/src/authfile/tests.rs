@@ -385,3 +385,17 @@ fn a_broken_foreign_entry_does_not_cost_the_file() {
     );
     assert_eq!(merged.findings[0].reason, Reason::ForeignBroken);
 }
+
+#[test]
+fn only_an_entry_that_was_there_before_makes_a_restart_useful() {
+    let (a, a2, nothing) = (document(A), document(A2), document(r#"{"auths":{}}"#));
+    let first = merged(&source(&a), Some(B), &ledger());
+    assert!(!first.changes.is_empty() && !first.changes.replace_something());
+    let disk = text(&first);
+    let changed = merged(&source(&a2), Some(disk), &first.ledger);
+    assert!(changed.changes.replace_something());
+    let gone = merged(&source(&nothing), Some(disk), &first.ledger);
+    assert!(gone.changes.replace_something());
+    let same = merged(&source(&a), Some(disk), &first.ledger);
+    assert!(!same.changes.replace_something());
+}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cordon::{Cordon, DrainView, Mark};
 use super::limit::Limit;
 use super::revision::Revision;
+use super::time::Time;
 
 /// All nodes, as one complete list had them. It may be old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Node {
     pub control_plane: bool,
     /// Whether it says that it is ready. What nobody knows is not.
     pub ready: bool,
+    /// When it last said whether it is ready, by its own clock.
+    pub heartbeat: Option<Time>,
     /// Whether somebody has said that it is to be left alone, or maintains it otherwise.
     pub held: bool,
     /// Whether the node was read at the API server *after* the ledger was read: what it shows then came after what the ledger
@@ -90,6 +93,8 @@ pub struct Report {
     pub permit: Permit,
     /// What came of it.
     pub outcome: Outcome,
+    /// When the agent last restarted services, for this permit or a former one, by the node's clock.
+    pub restarted: Option<Time>,
 }
 
 /// What came of a permit.
@@ -199,6 +204,25 @@ impl Node {
     pub fn outcome(&self, permit: &Permit) -> Option<&Outcome> {
         let report = self.record.as_ref()?.report.as_ref()?;
         (report.permit == *permit).then_some(&report.outcome)
+    }
+
+    /// Whether it shows that it is well after what it did for this permit. Once services were restarted, only a word that is
+    /// newer shows that: both times are told by the node's own clock. A record that does not have the answer is older than that.
+    pub(super) fn shows_well(&self, permit: &Permit) -> bool {
+        let report = self
+            .record
+            .as_ref()
+            .and_then(|record| record.report.as_ref());
+        let answer = report.filter(|report| report.permit == *permit);
+        answer.is_some_and(|answer| {
+            let since = answer.restarted;
+            self.ready && since.is_none_or(|restarted| self.heartbeat > Some(restarted))
+        })
+    }
+
+    /// The same, as it was read at the API server after the ledger.
+    pub(super) fn is_well(&self, permit: &Permit) -> bool {
+        self.current && self.shows_well(permit)
     }
 
     /// Whether the node has said of itself, and not of a former one of its name, that it has this generation.

@@ -23,8 +23,8 @@ pub struct Policy {
     pub slots_per_zone: Option<Limit>,
     /// Of those, how many of one pool.
     pub slots_per_pool: Option<Limit>,
-    /// Nodes that may be unavailable at the same time where nodes are drained, whoever is the reason: not ready, cordoned, or
-    /// at work.
+    /// Nodes that may be unavailable at the same time where nodes are drained or restart services, whoever is the reason: not
+    /// ready, cordoned, or at work.
     pub max_unavailable: Option<Limit>,
     /// When it does more harm than good.
     pub failures: FailureBudget,
@@ -43,10 +43,19 @@ pub struct Policy {
 pub enum Strategy {
     /// The agent replaces its files: canary, soak, then waves within the limits.
     FileOnly,
+    /// The same, and the agent restarts services of its node.
+    Restart,
     /// The same, on nodes that are cordoned and empty.
     Drain(Drain),
     /// The same everywhere at once, for a credential that has leaked: limits, canary, windows and failures hold nothing up.
     Immediate,
+}
+
+impl Strategy {
+    /// Whether agents restart services, where they are configured to.
+    pub fn restarts(self) -> bool {
+        matches!(self, Self::Restart | Self::Drain(_))
+    }
 }
 
 /// How nodes are drained.

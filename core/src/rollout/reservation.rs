@@ -20,12 +20,16 @@ pub struct Reservation {
     /// generations pass, so that none of them drains the node again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<u64>,
+    /// Whether its agent may restart services. It stays while generations pass.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restart: bool,
     /// How far it is.
     #[serde(default, skip_serializing_if = "Phase::is_reserved")]
     pub phase: Phase,
 }
 
-/// How far a node is that is drained. What a phase allows is done once it is persisted and was read back, and not before.
+/// How far a node is. Where only files are replaced, all is [`Phase::Reserved`]; where services are restarted, that and
+/// [`Phase::Verifying`]; where it is drained, any. What a phase allows is done once it is persisted and was read back, and not before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "name",

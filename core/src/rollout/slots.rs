@@ -6,7 +6,7 @@ use super::decide::Waiting;
 use super::fleet::{Fleet, Node};
 use super::ledger::Ledger;
 use super::limit::Limit;
-use super::policy::{Policy, Strategy};
+use super::policy::Policy;
 
 /// What the limits leave, counted once and kept while slots are given.
 pub(super) struct Slots<'f> {
@@ -14,7 +14,7 @@ pub(super) struct Slots<'f> {
     all: Usage,
     zones: BTreeMap<Option<&'f str>, Usage>,
     pools: BTreeMap<Option<&'f str>, Usage>,
-    /// Nodes that are unavailable or will be, where nodes are drained.
+    /// Nodes that are unavailable or will be, where nodes are drained or restart services.
     unavailable: Usage,
     /// The same of each pool that somebody else manages as well, with what may be.
     shared: BTreeMap<&'f str, (Usage, Limit)>,
@@ -75,7 +75,7 @@ impl<'f> Slots<'f> {
             return Err(Waiting::Slots);
         }
         // Who is unavailable already makes it no worse.
-        let costs = self.drains() && self.is_available(node);
+        let costs = self.disturbs() && self.is_available(node);
         let limit = policy.max_unavailable.filter(|_| costs);
         let pool = node
             .managed
@@ -103,9 +103,9 @@ impl<'f> Slots<'f> {
         Ok(())
     }
 
-    /// Whether pods run on it, and may come. Where nodes are not drained it does not matter whether they may come.
+    /// Whether pods run on it, and may come. Where only files are replaced it does not matter whether they may come.
     fn is_available(&self, node: &Node) -> bool {
-        node.ready && (!self.drains() || node.is_schedulable())
+        node.ready && (!self.disturbs() || node.is_schedulable())
     }
 
     /// The pool of the node, where somebody else manages it as well and says how many may be unavailable.
@@ -116,8 +116,8 @@ impl<'f> Slots<'f> {
         Some(usage)
     }
 
-    fn drains(&self) -> bool {
-        matches!(self.policy.strategy, Strategy::Drain(_))
+    fn disturbs(&self) -> bool {
+        self.policy.strategy.restarts()
     }
 
     /// Zone and pool of the node.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pullkeeper_core::rollout::{Phase, Reservation};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -30,6 +31,8 @@ pub(super) enum Kind {
 pub(super) struct Conditions {
     /// Whether the node is ready.
     pub(super) ready: bool,
+    /// When it last said whether it is.
+    pub(super) heartbeat: Option<Time>,
     /// Empty, and without memory of its own, where nobody drains the node.
     drain: Vec<Shown>,
 }
@@ -97,12 +100,14 @@ impl<'de> Deserialize<'de> for Conditions {
             status: String,
             reason: Option<String>,
             last_transition_time: Option<String>,
+            last_heartbeat_time: Option<Time>,
         }
         let mut conditions = Self::default();
         for one in Option::<Vec<Written>>::deserialize(deserializer)?.unwrap_or_default() {
             let holds = one.status == "True";
             if one.kind == "Ready" {
                 conditions.ready = holds;
+                conditions.heartbeat = one.last_heartbeat_time;
             }
             let kind = Kind::ALL.iter().find(|kind| kind.to_string() == one.kind);
             conditions.drain.extend(kind.map(|kind| Shown {

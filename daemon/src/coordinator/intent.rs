@@ -136,6 +136,7 @@ impl Intent {
             sources: spec.sources.clone(),
             strategy: match spec.strategy {
                 StrategyWord::FileOnly => Strategy::FileOnly,
+                StrategyWord::Restart => Strategy::Restart,
                 StrategyWord::Drain => Strategy::Drain(self.drain),
                 StrategyWord::Immediate => Strategy::Immediate,
             },
@@ -238,6 +239,9 @@ mod tests {
         let policy = drain.policy(&BTreeMap::new(), Time(0)).unwrap();
         assert!(matches!(policy.strategy, Strategy::Drain(_)));
         assert_eq!(policy.max_unavailable, Some(policy.slots));
+        let restart = Intent::read(&spec(json!({"strategy": "Restart"}))).unwrap();
+        let policy = restart.policy(&BTreeMap::new(), Time(0)).unwrap();
+        assert_eq!(policy.strategy, Strategy::Restart);
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::core::v1::Node as KubeNode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Written;
 use kube::Resource as _;
 use pullkeeper_core::rollout::{
-    Cordon, Node, Outcome, Permit, Record, Report, Revision, SecretSource,
+    Cordon, Node, Outcome, Permit, Record, Report, Revision, SecretSource, Time,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -124,6 +125,8 @@ struct GivenReport {
     outcome: ReportedOutcome,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    restarted: Option<Written>,
 }
 
 /// The default, where what is written cannot be read.
@@ -205,6 +208,7 @@ impl NodeObject {
             managed: None,
             control_plane,
             ready: self.status.conditions.ready,
+            heartbeat: self.status.conditions.heartbeat.as_ref().map(time),
             held: self.is_held(),
             current: false,
             cordon: self.cordon(),
@@ -277,6 +281,7 @@ impl RecordObject {
                     ReportedOutcome::Reached => Outcome::Reached,
                     ReportedOutcome::Failed => Outcome::Failed(clipped(&report.message)),
                 },
+                restarted: report.restarted.as_ref().map(time),
             }),
         }
     }
@@ -290,6 +295,10 @@ impl GivenPermit {
             serial: self.serial,
         }
     }
+}
+
+fn time(written: &Written) -> Time {
+    Time(written.0.as_millisecond().try_into().unwrap_or_default())
 }
 
 /// What a stranger writes, in a form and length that can be shown.

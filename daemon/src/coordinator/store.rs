@@ -25,6 +25,15 @@ pub(super) struct Store {
     request_timeout: Duration,
 }
 
+/// What a permit asks for, besides that the versions are taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// That new credentials are tried first.
+    pub(super) probe: bool,
+    /// That services are restarted, where the node's own configuration names some.
+    pub(super) restart: bool,
+}
+
 impl Store {
     pub(super) fn new(cluster: Cluster, request_timeout: Duration) -> Self {
         Self {
@@ -71,7 +80,7 @@ impl Store {
         record: &RecordObject,
         permit: &Permit,
         revision: &Revision,
-        probe: bool,
+        Terms { probe, restart }: Terms,
     ) -> Result<RecordObject, RequestError> {
         let permit = json!({
             "nodeUID": permit.uid,
@@ -79,6 +88,7 @@ impl Store {
             "serial": permit.serial,
             "revision": revision,
             "probe": probe,
+            "restart": restart,
         });
         self.patch(record, json!({"permit": permit})).await
     }

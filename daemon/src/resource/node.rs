@@ -97,6 +97,10 @@ pub struct NodePermit {
     /// Whether credentials that are new are tried at their registries first, and none is taken when one is rejected.
     #[serde(default)]
     pub probe: bool,
+    /// Whether services are restarted after files were replaced, if an entry that was there has changed or gone. Which ones, the
+    /// node's own configuration says; none, if it does not.
+    #[serde(default)]
+    pub restart: bool,
 }
 
 impl NodePermit {
@@ -188,6 +192,10 @@ pub struct AgentReport {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub message: String,
+    /// When services of the node were last restarted, for this permit or a former one, by the node's own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub restarted: Option<Time>,
 }
 
 /// What came of a permit, in one word.

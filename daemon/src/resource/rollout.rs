@@ -42,8 +42,8 @@ pub struct PullSecretRolloutSpec {
     /// Secrets whose changes are rolled out. Agents take all others as soon as they see them.
     #[schemars(schema_with = "schema::sources")]
     pub sources: Vec<SecretSource>,
-    /// What is done on a node. `FileOnly`: its files are replaced, in stages. `Drain`: the same, on nodes that are cordoned and
-    /// empty. `Immediate`: its files are replaced, everywhere at once, for a credential that has leaked.
+    /// What is done on a node. `FileOnly`: its files are replaced, in stages. `Restart`: the same, and agents restart the services
+    /// that their own configuration names. `Drain`: the same, on nodes that are cordoned and empty. `Immediate`: its files are replaced, everywhere at once, for a credential that has leaked.
     #[serde(default)]
     pub strategy: StrategyWord,
     /// Who goes first.
@@ -72,8 +72,8 @@ pub struct PullSecretRolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317))]
     pub pool_label: Option<String>,
-    /// Nodes that may be unavailable at the same time where nodes are drained, whoever is the reason: not ready, cordoned, or at
-    /// work. As many as `maxParallel` if not said.
+    /// Nodes that may be unavailable at the same time where nodes are drained or services restarted, whoever is the reason:
+    /// not ready, cordoned, or at work. As many as `maxParallel` if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_limit")]
     pub max_unavailable: Option<Limit>,
@@ -106,6 +106,8 @@ pub enum StrategyWord {
     /// Canary, soak, then waves within the limits.
     #[default]
     FileOnly,
+    /// The same, and services of the node are restarted.
+    Restart,
     /// The same, on nodes that are cordoned and empty.
     Drain,
     /// Everywhere at once: limits, canary, windows and failures hold nothing up.
@@ -276,7 +278,8 @@ pub struct Counts {
 pub struct NodeAtWork {
     /// Which one.
     pub node: String,
-    /// `Reserved`, and where it is drained `Draining`, `Drained`, `Withdrawing`, `Verifying`, `Restoring`.
+    /// `Reserved`; `Verifying` where services are restarted or it is drained; where it is drained also `Draining`, `Drained`,
+    /// `Withdrawing`, `Restoring`.
     pub phase: String,
     /// Since when.
     #[schemars(schema_with = "schema::time")]

@@ -252,6 +252,7 @@ fn answer(permit: &NodePermit, state: &State) -> Option<AgentReport> {
         serial: permit.serial,
         outcome,
         message,
+        restarted: None,
     })
 }
 

@@ -208,7 +208,7 @@ fn proceeds(
         }
         (_, Phase::Restoring { why: Why::Done, .. })
             if !matches!(former.phase, Phase::Restoring { .. })
-                && machine.is_some_and(|one| !one.node.ready) =>
+                && machine.is_some_and(|one| !one.node.ready || one.down.is_some()) =>
         {
             return broken("S24: who is done is ready", name);
         }
@@ -250,17 +250,25 @@ fn yields(look: &Look<'_>, next: &Ledger) -> Kept {
 /// Nobody starts who would make more nodes unavailable than may be, as far as is known.
 fn stays_available(look: &Look<'_>, next: &Ledger) -> Kept {
     let Rollout { policy, ledger, .. } = look.read;
-    let (Strategy::Drain(_), Some(limit)) = (policy.strategy, policy.max_unavailable) else {
+    let limit = policy
+        .max_unavailable
+        .filter(|_| policy.strategy.restarts());
+    let Some(limit) = limit else {
         return Ok(());
     };
-    let new = |name: &&String| !ledger.reservations.contains_key(*name);
+    // Who is unavailable already makes it no worse.
+    let available = |node: &Node| node.ready && node.is_schedulable();
+    let new = |name: &&String| {
+        !ledger.reservations.contains_key(*name) && look.node(name).is_some_and(available)
+    };
     if !next.reservations.keys().any(|name| new(&name)) {
         return Ok(());
     }
-    let others = look.fleet.nodes.iter().filter(|(name, node)| {
-        let available = node.ready && node.is_schedulable();
-        !available && !next.reservations.contains_key(*name)
-    });
+    let others = look
+        .fleet
+        .nodes
+        .iter()
+        .filter(|(name, node)| !available(node) && !next.reservations.contains_key(*name));
     let unavailable = next.reservations.len() + others.count();
     let limit = limit.of(look.fleet.nodes.len());
     if unavailable > limit {

@@ -22,6 +22,7 @@ impl World {
             }
             machine.node_version += 1;
             machine.node.ready = true;
+            machine.down = None;
             machine.node.held = false;
             machine.temper = Temper::Good;
             // Who was silent is restarted, and begins anew.

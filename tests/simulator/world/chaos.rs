@@ -139,9 +139,10 @@ impl World {
             }
             5 => policy.failures.count = self.rng.u32(0..4),
             6 => {
-                policy.strategy = match self.rng.u32(0..6) {
+                policy.strategy = match self.rng.u32(0..8) {
                     0 => Strategy::Immediate,
                     1..3 => Strategy::FileOnly,
+                    3..5 => Strategy::Restart,
                     _ => Strategy::Drain(self.drain),
                 };
                 policy.slots = Limit::Percent(self.rng.u8(1..=50));

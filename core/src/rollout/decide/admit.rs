@@ -49,7 +49,7 @@ pub(super) fn admit(
         Strategy::Drain(drain) => candidates
             .iter()
             .any(|(_, node)| is_parked(drain, ledger, node, now)),
-        Strategy::FileOnly | Strategy::Immediate => false,
+        Strategy::FileOnly | Strategy::Restart | Strategy::Immediate => false,
     };
     candidates.retain(|(_, node)| may_start(policy, ledger, fleet, node, now));
     if candidates.is_empty() {
@@ -79,6 +79,7 @@ pub(super) fn admit(
             permit,
             since: now,
             permitted: None,
+            restart: policy.strategy.restarts(),
             phase: Phase::Reserved,
         };
         ledger.reservations.insert(name.clone(), reservation);

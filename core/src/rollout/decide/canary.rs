@@ -75,15 +75,15 @@ pub(super) fn advance(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: 
     if ledger.is_halted() || ledger.generation == 0 {
         return;
     }
-    let drained = |name: &str| {
+    let at_work = |name: &str| {
         let reserved = ledger.reservations.get(name);
-        reserved.is_some_and(|reserved| reserved.mark.is_some())
+        reserved.is_some_and(|reserved| reserved.mark.is_some() || reserved.restart)
     };
-    // Who is drained is done once it is ready and uncordoned again.
+    // Who is drained or restarts services is done once it is ready, and uncordoned, again.
     let done = |(name, node): &(&String, &Node)| {
         ledger.canary.contains_key(&node.uid)
             && node.has_reached(ledger.generation)
-            && !drained(name)
+            && !at_work(name)
     };
     let reached = fleet.nodes.iter().filter(done).count();
     ledger.stage = match ledger.stage {

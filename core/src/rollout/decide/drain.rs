@@ -17,7 +17,7 @@ use super::super::fleet::Outcome;
 use super::super::policy::Drain;
 use super::super::reservation::{Phase, Reservation, Why};
 use super::gates::Waiting;
-use super::settle::is_late;
+use super::settle::{NOT_READY, is_late};
 use super::{Fleet, Ledger, Node, Policy, Strategy, Time};
 
 /// What is the same for all nodes.
@@ -106,11 +106,10 @@ pub(super) fn step(
             }
         }
         Phase::Verifying { since } => {
-            if node.current && node.ready {
+            if node.is_well(&reservation.permit) {
                 restore(Why::Done, now)
             } else if now.since(*since) > policy.deadline {
-                let reason = "it was not ready within the deadline after it acted";
-                ledger.fail(&node.uid, name, reason, now);
+                ledger.fail(&node.uid, name, NOT_READY, now);
                 restore(Why::Failed, now)
             } else {
                 None

@@ -40,7 +40,9 @@ pub(super) fn supersede(ledger: &mut Ledger, wanted: Revision, fleet: &Fleet, no
                 since: now,
                 permitted: None,
                 mark: former.mark,
+                restart: former.restart,
                 phase: match phase {
+                    Phase::Verifying { .. } if former.mark.is_none() => Phase::Reserved,
                     Phase::Verifying { since } => Phase::Drained { since },
                     phase => phase,
                 },

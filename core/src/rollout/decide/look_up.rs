@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::reservation::Phase;
+use super::super::reservation::{Phase, Reservation};
 use super::drain::is_empty;
 use super::orders::kept;
 use super::{Fleet, Ledger, Node, Policy, Stage};
@@ -32,17 +32,20 @@ pub(super) fn unsure(
     next: &Ledger,
     fleet: &Fleet,
 ) -> BTreeMap<String, String> {
-    let depends = |phase: &Phase, node: &Node, mark: u64| match phase {
-        Phase::Reserved | Phase::Withdrawing { .. } => false,
-        Phase::Draining { .. } => !node.is_cordoned_for(mark) || is_empty(policy, node, mark),
-        Phase::Drained { .. } => !node.may_be_acting(),
-        Phase::Verifying { .. } => node.ready,
-        Phase::Restoring { .. } => node.mark().is_none_or(|own| own.serial != mark),
-    };
-    let unsure = kept(read, next, fleet).filter(|(_, reservation, node)| {
-        let mark = reservation.mark;
-        !node.current && mark.is_some_and(|mark| depends(&reservation.phase, node, mark))
-    });
+    let depends =
+        |reservation: &Reservation, node: &Node| match (&reservation.phase, reservation.mark) {
+            (Phase::Verifying { .. }, _) => node.shows_well(&reservation.permit),
+            (Phase::Reserved | Phase::Withdrawing { .. }, _) | (_, None) => false,
+            (Phase::Draining { .. }, Some(mark)) => {
+                !node.is_cordoned_for(mark) || is_empty(policy, node, mark)
+            }
+            (Phase::Drained { .. }, _) => !node.may_be_acting(),
+            (Phase::Restoring { .. }, Some(mark)) => {
+                node.mark().is_none_or(|own| own.serial != mark)
+            }
+        };
+    let unsure = kept(read, next, fleet)
+        .filter(|(_, reservation, node)| !node.current && depends(reservation, node));
     unsure
         .map(|(name, _, node)| (node.uid.clone(), name.clone()))
         .collect()

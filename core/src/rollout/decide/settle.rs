@@ -1,10 +1,13 @@
 //! What has become of those that have a slot.
 
 use super::super::fleet::Outcome;
-use super::super::reservation::Reservation;
+use super::super::reservation::{Phase, Reservation};
 use super::drain::{Situation, step, who_yields};
 use super::gates::closed;
 use super::{Fleet, Ledger, Node, Policy, Time};
+
+/// Why a node failed that is not well after it acted.
+pub(super) const NOT_READY: &str = "it was not ready within the deadline after it acted";
 
 /// Gives back the slots of nodes that are done or gone, notes who failed, and how far the others are.
 pub(super) fn settle(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: Time) {
@@ -31,7 +34,8 @@ pub(super) fn settle(ledger: &mut Ledger, policy: &Policy, fleet: &Fleet, now: T
     }
 }
 
-/// Whether a node that replaces its files only has not answered.
+/// Whether a node that is not drained is still at work: it has not answered, or has restarted services and was not seen well
+/// since.
 fn waits(
     ledger: &mut Ledger,
     policy: &Policy,
@@ -40,11 +44,24 @@ fn waits(
     node: &Node,
     now: Time,
 ) -> bool {
+    if let Phase::Verifying { since } = reservation.phase {
+        let late = now.since(since) > policy.deadline;
+        let well = node.is_well(&reservation.permit);
+        if late && !well {
+            ledger.fail(&node.uid, name, NOT_READY, now);
+        }
+        return !well && !late;
+    }
     match node.outcome(&reservation.permit) {
-        Some(Outcome::Reached) => false,
-        Some(Outcome::Failed(reason)) => {
-            ledger.fail(&node.uid, name, reason, now);
-            false
+        Some(outcome) => {
+            if let Outcome::Failed(reason) = outcome {
+                ledger.fail(&node.uid, name, reason, now);
+            }
+            // Who failed may have restarted them too.
+            if reservation.restart {
+                reservation.phase = Phase::Verifying { since: now };
+            }
+            reservation.restart
         }
         None => {
             is_late(ledger, policy, name, reservation, node, now);

@@ -10,6 +10,7 @@ use super::super::revision::{SecretRevision, SecretSource};
 use super::*;
 
 mod drain;
+mod restart;
 
 const MINUTE: u64 = 60_000;
 
@@ -162,7 +163,12 @@ impl Cluster {
     fn report(&mut self, name: &str, outcome: Outcome) {
         let Record { permit, report, .. } = self.node(name).record.as_mut().unwrap();
         let permit = permit.clone().unwrap();
-        *report = Some(Report { permit, outcome });
+        let restarted = report.as_ref().and_then(|former| former.restarted);
+        *report = Some(Report {
+            permit,
+            outcome,
+            restarted,
+        });
     }
 
     fn reach(&mut self, name: &str) {

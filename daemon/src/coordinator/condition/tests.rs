@@ -26,6 +26,7 @@ fn reservation(phase: Phase) -> Reservation {
     Reservation {
         permit,
         since: Time(0),
+        restart: false,
         permitted: None,
         mark: Some(5),
         phase,

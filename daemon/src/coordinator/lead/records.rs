@@ -4,6 +4,7 @@ use futures_util::{StreamExt as _, stream};
 use pullkeeper_core::rollout::{Decision, Ledger, SecretSource};
 
 use super::super::objects::RolloutObject;
+use super::super::store::Terms;
 use super::{Lead, Nodes, Records, outcome};
 use crate::cluster::RequestError;
 
@@ -34,14 +35,18 @@ impl Lead {
         probe: bool,
     ) {
         let owed = decision.permits.iter();
-        let owed = owed.filter_map(|(name, permit)| Some((records.get(name)?, permit)));
+        let owed = owed.filter_map(|(name, permit)| {
+            let reserved = ledger.reservations.get(name);
+            let restart = reserved.is_some_and(|one| one.restart && one.permit == *permit);
+            Some((records.get(name)?, permit, Terms { probe, restart }))
+        });
         stream::iter(owed)
-            .for_each_concurrent(PARALLEL, async |(record, permit)| {
+            .for_each_concurrent(PARALLEL, async |(record, permit, terms)| {
                 if !self.leads() {
                     return;
                 }
                 let store = &self.store;
-                let given = store.give(record, permit, &ledger.revision, probe).await;
+                let given = store.give(record, permit, &ledger.revision, terms).await;
                 self.desk.permit(outcome(&given));
                 match given {
                     Ok(record) => self.view.wrote_record(record),

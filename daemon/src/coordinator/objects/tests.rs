@@ -117,3 +117,31 @@ fn a_record_counts_for_the_node_that_it_is_about_and_nonsense_for_nothing() {
         assert_eq!(seen, Some(Record::default()));
     }
 }
+
+#[test]
+fn when_a_node_was_ready_and_when_services_were_restarted_is_read_as_it_was_told() {
+    let condition = json!({
+        "type": "Ready", "status": "True", "lastHeartbeatTime": "2026-11-24T10:00:01Z",
+    });
+    let node = node(json!({"metadata": {"uid": "u"}, "status": {"conditions": [condition]}}));
+    let record = |restarted: Value| -> RecordObject {
+        let report = json!({
+            "nodeUID": "u", "generation": 1, "serial": 2, "outcome": "Reached",
+            "restarted": restarted,
+        });
+        let spec = json!({"nodeUID": "u", "sources": []});
+        serde_json::from_value(json!({"spec": spec, "status": {"report": report}})).unwrap()
+    };
+    let seen = node.node(Some(&record(json!("2026-11-24T10:00:00Z"))), None);
+    let restarted = seen.record.unwrap().report.unwrap().restarted;
+    assert_eq!(
+        seen.heartbeat.map(|beat| beat.0),
+        restarted.map(|at| at.0 + 1000)
+    );
+    let seen = node.node(Some(&record(json!(null))), None);
+    assert_eq!(seen.record.unwrap().report.unwrap().restarted, None);
+    // Not a time: as good as not written.
+    let seen = node.node(Some(&record(json!("soon"))), None);
+    assert_eq!(seen.record, Some(Record::default()));
+    assert_eq!(ready(json!({}), json!([])).node(None, None).heartbeat, None);
+}

@@ -14,6 +14,7 @@ fn node(reached: Option<u64>) -> Node {
             generation,
             serial: 1,
         },
+        restarted: None,
         outcome: Outcome::Reached,
     });
     Node {
@@ -49,6 +50,7 @@ fn ledger(at_work: &[&str], failed: &[&str]) -> Ledger {
         let reservation = Reservation {
             permit,
             since: Time(0),
+            restart: false,
             permitted: None,
             mark: None,
             phase: rollout::Phase::Reserved,

@@ -48,6 +48,7 @@ fn permit(serial: u64, version: u32) -> NodePermit {
         serial,
         revision: [secret].into_iter().collect(),
         probe: false,
+        restart: false,
     }
 }
 
@@ -291,6 +292,7 @@ fn what_is_to_be_tried_goes_on_when_it_is_good_and_never_when_it_was_rejected() 
                 generation: 2,
                 serial: 2,
                 outcome,
+                restarted: None,
                 message: "why".to_owned(),
             }),
             ..match orders(Some(probing.clone())) {

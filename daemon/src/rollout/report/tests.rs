@@ -8,6 +8,7 @@ fn permit(serial: u64) -> NodePermit {
         serial,
         revision: Default::default(),
         probe: false,
+        restart: false,
     }
 }
 

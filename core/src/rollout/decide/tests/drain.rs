@@ -705,3 +705,19 @@ fn who_acts_goes_on_with_a_new_generation_whatever_became_of_its_cordon() {
     assert_eq!(reservation.permit.generation, cluster.ledger.generation);
     assert!(cluster.has_begun("a"));
 }
+
+#[test]
+fn who_was_drained_is_well_when_it_says_so_after_it_restarted_services() {
+    let mut cluster = Cluster::draining(&["a"]);
+    assert!(cluster.ledger.reservations["a"].restart);
+    cluster.empty("a");
+    cluster.reach("a");
+    let record = cluster.node("a").record.as_mut().unwrap();
+    record.report.as_mut().unwrap().restarted = Some(Time(1000));
+    cluster.node("a").heartbeat = Some(Time(1000));
+    cluster.decide();
+    assert_eq!(cluster.stands("a"), ("Verifying", None));
+    cluster.node("a").heartbeat = Some(Time(1001));
+    cluster.decide();
+    assert!(cluster.reserved().is_empty());
+}
