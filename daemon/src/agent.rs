@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::pipeline::{Pipeline, Way};
+use crate::activation::Journal;
 use crate::admin;
 use crate::broker::{self, Broker};
 use crate::cli::AgentArgs;
@@ -189,6 +190,7 @@ impl<'a> Agent<'a> {
         let way = Way {
             hold: Hold::new(!has_something),
             gate: Gate::new(settings.validation.clone()),
+            journal: journal(settings),
         };
         let mut pipeline = Pipeline::start(settings, way, &board, &broker);
         let mut agent = Self {
@@ -278,11 +280,13 @@ impl<'a> Agent<'a> {
         let way = match pipeline.stop().await {
             Some(mut way) => {
                 way.gate.configure(settings.validation.clone());
+                way.journal = way.journal.or_else(|| journal(settings));
                 way
             }
             None => Way {
                 hold: Hold::new(false),
                 gate: Gate::new(settings.validation.clone()),
+                journal: journal(settings),
             },
         };
         let pipeline = Pipeline::start(settings, way, &self.board, &self.broker);
@@ -300,6 +304,12 @@ impl<'a> Agent<'a> {
         self.board.configured(Some(why));
         pipeline
     }
+}
+
+/// The journal of restarts, where something is restarted.
+fn journal(settings: &Settings) -> Option<Arc<Journal>> {
+    let restarts = !settings.activation.units.is_empty();
+    restarts.then(|| Arc::new(Journal::open(&settings.state_dir)))
 }
 
 /// What makes another socket of the broker's.

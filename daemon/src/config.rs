@@ -25,9 +25,10 @@ pub use self::{
     error::{ConfigError, Place, Problem},
     overrides::{Environment, FlagValue},
     settings::{
-        AdminSettings, BadEntry, BrokerSettings, CoordinatorSettings, KubernetesSettings, Listen,
-        LogFormat, LogSettings, MergePolicy, Origin, Owner, RequiredAction, Settings, SourceScope,
-        SourceSettings, StorePolicy, TargetKind, TargetSettings, ValidationSettings,
+        ActivationSettings, AdminSettings, BadEntry, BrokerSettings, CoordinatorSettings,
+        KubernetesSettings, Listen, LogFormat, LogSettings, MergePolicy, Origin, Owner,
+        RequiredAction, Settings, SourceScope, SourceSettings, StorePolicy, TargetKind,
+        TargetSettings, ValidationSettings,
     },
 };
 use self::{error::Fault, file::Layer, merge::Merged};

@@ -36,6 +36,17 @@ pub struct Wish {
     pub withheld: bool,
     /// When the newest revision among the items was seen.
     pub seen: Option<Instant>,
+    /// What services are restarted for, once targets hold it.
+    pub restart: Option<Restart>,
+}
+
+/// The permit under which services are restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// Its serial number.
+    pub serial: u64,
+    /// Whether it is answered: then nothing more is done for it.
+    pub answered: bool,
 }
 
 /// One Secret or file, as the gate sees it.
@@ -191,6 +202,7 @@ impl Gate {
             findings: Vec::new(),
             withheld: false,
             seen,
+            restart: None,
         };
         let for_node = observations.iter().any(|o| o.namespace.is_none());
         self.together(&mut wish, for_node);

@@ -3,7 +3,7 @@
 //! ```text
 //!              cli ─▶ config ─▶ telemetry, signal
 //!                        │
-//! source ─▶ gate ─▶ install{plan, record, target} ─▶ the node's files
+//! source ─▶ gate ─▶ install{plan, record, target} ─▶ the node's files ─▶ activation ─▶ systemd
 //!   │         │          │
 //!   │         ├──────────┴─▶ report (log, event), status ─▶ admin
 //!   │         └─▶ broker ◀─ helper, through a Unix socket
@@ -32,6 +32,8 @@ pub mod rollout;
 
 pub mod gate;
 pub mod install;
+
+mod activation;
 
 pub mod event;
 pub mod report;

@@ -1,17 +1,19 @@
 //! Everything that runs for one configuration.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::activation::{Activated, Activation, Journal, Rejected};
 use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::config::{Listen, Settings, TargetKind};
 use crate::event::{Events, Subject};
-use crate::gate::{Gate, Wish};
+use crate::gate::{Gate, Restart, Wish};
 use crate::install::installer::Installer;
 use crate::install::ownership::{Inquiry, Ownership};
 use crate::install::writer::{self, Shared};
@@ -26,6 +28,8 @@ use crate::status::{Board, TargetStatus};
 pub(super) struct Way {
     pub(super) hold: Hold,
     pub(super) gate: Gate,
+    /// Where something is restarted.
+    pub(super) journal: Option<Arc<Journal>>,
 }
 
 /// The running tasks of one configuration.
@@ -47,6 +51,7 @@ impl Pipeline {
     ) -> Self {
         let cancel = CancellationToken::new();
         let resync = Resync::default();
+        let journal = way.journal.clone();
         let cluster = Cluster::new(&settings.kubernetes);
         let mut tasks = JoinSet::new();
 
@@ -70,6 +75,7 @@ impl Pipeline {
             _ => Events::off(),
         };
 
+        let activation = activation(settings, way.journal.as_ref());
         let (passed_sender, passed) = watch::channel(Passed::default());
         let orders = match &settings.node_name {
             Some(node_name) if settings.kubernetes.rollouts => {
@@ -80,7 +86,8 @@ impl Pipeline {
                     node_name: node_name.clone(),
                     cluster: cluster.clone(),
                     orders: receiver.clone(),
-                    passed,
+                    passed: passed.clone(),
+                    activated: activation.as_ref().map(|(_, activated)| activated.clone()),
                     board: Arc::clone(board),
                 };
                 spawn(&mut tasks, &cancel, "reports", rollout::keep(reports));
@@ -124,6 +131,7 @@ impl Pipeline {
         }
 
         board.targets(settings.targets.iter().map(TargetStatus::pending));
+        let mut restores = BTreeMap::new();
         for target in &settings.targets {
             let shared = Shared {
                 wish: wish.clone(),
@@ -133,13 +141,20 @@ impl Pipeline {
                 board: Arc::clone(board),
                 cancel: cancel.clone(),
             };
-            let installer = Installer::new(target.clone(), &settings.state_dir);
+            let installer = Installer::new(target.clone(), &settings.state_dir)
+                .journaled(activation.is_some().then(|| journal.clone()).flatten());
+            let (restore, asked) = mpsc::channel(1);
+            restores.insert(target.path.clone(), restore);
             let reporter = Reporter::new(events.clone());
             // Cancelled by itself, between two writes.
             tasks.spawn(async move {
-                writer::own(installer, shared, reporter).await;
+                writer::own(installer, shared, reporter, asked).await;
                 "writer"
             });
+        }
+        if let Some((activation, _)) = activation {
+            let run = activation.run(passed, Arc::clone(board), restores);
+            spawn(&mut tasks, &cancel, "activation", run);
         }
         Self {
             cancel,
@@ -221,20 +236,34 @@ async fn pass(
 ) -> Way {
     let mut judged: Option<(Vec<Observation>, Arc<Wish>)> = None;
     let mut trial = Trial::default();
+    let mut rejections = way.journal.as_deref().map(Journal::rejections);
     loop {
         // Cloned, because sources wait for the borrow.
         let seen = observations.borrow_and_update().clone();
         let ordered = orders.borrow_and_update().clone();
-        let holding = way.hold.pass(&seen, &ordered, trial.passed);
+        let rejected = rejections
+            .as_mut()
+            .map(|all| all.borrow_and_update().clone());
+        let rejected = rejected.flatten();
+        let holding = way
+            .hold
+            .pass(&seen, &ordered, trial.passed, rejected.as_ref());
+        let restart = restart(&holding.standing, &ordered).filter(|_| way.journal.is_some());
         match &holding.standing {
             Standing::Probing(permit) => trial.begin(permit.serial, || way.hold.candidates(&seen)),
             _ => trial.end(),
         }
         let wish = match &judged {
             // Orders that let nothing else through are nothing to write for.
-            Some((former, wish)) if *former == holding.observations => Arc::clone(wish),
+            Some((former, wish))
+                if *former == holding.observations && is_same(wish.restart, restart) =>
+            {
+                Arc::clone(wish)
+            }
             _ => {
-                let wish = Arc::new(way.gate.pass(&holding.observations));
+                let mut wish = way.gate.pass(&holding.observations);
+                wish.restart = restart;
+                let wish = Arc::new(wish);
                 listeners.tell(&wish);
                 judged = Some((holding.observations, Arc::clone(&wish)));
                 wish
@@ -249,14 +278,59 @@ async fn pass(
             standing: holding.standing,
             seen: holding.seen,
             wish,
+            restart,
             rejected: trial.rejected.clone(),
         });
         tokio::select! {
             changed = observations.changed() => if changed.is_err() { return way },
             () = changed(&mut orders) => {}
+            () = rejected_again(&mut rejections) => {}
             () = trial.ended() => {}
         }
     }
+}
+
+/// What services are to be restarted for.
+fn restart(standing: &Standing, orders: &Orders) -> Option<Restart> {
+    let Standing::Taken(permit) = standing else {
+        return None;
+    };
+    let answered = match orders {
+        Orders::Given(given) => given.answered.as_ref(),
+        _ => None,
+    };
+    permit.restart.then(|| Restart {
+        serial: permit.serial,
+        answered: answered.is_some_and(|answer| answer.serial >= permit.serial),
+    })
+}
+
+/// Whether the same is wished for. That a permit is answered meanwhile is nothing to write for.
+fn is_same(former: Option<Restart>, next: Option<Restart>) -> bool {
+    former.map(|one| one.serial) == next.map(|one| one.serial)
+}
+
+/// Waits for news of what is rejected.
+async fn rejected_again(rejections: &mut Option<watch::Receiver<Option<Rejected>>>) {
+    if let Some(rejections) = rejections
+        && rejections.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// What restarts services, and where it tells what came of it.
+fn activation(
+    settings: &Settings,
+    journal: Option<&Arc<Journal>>,
+) -> Option<(Activation, watch::Receiver<Option<Activated>>)> {
+    let restarts = !settings.activation.units.is_empty() && settings.kubernetes.rollouts;
+    let journal = journal.filter(|_| restarts && settings.node_name.is_some())?;
+    Some(Activation::new(
+        settings.activation.clone(),
+        Arc::clone(journal),
+    ))
 }
 
 /// Waits for orders. Whoever tells them may have ended, or never begun.

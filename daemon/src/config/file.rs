@@ -31,6 +31,7 @@ pub(crate) struct File {
     pub(crate) source: Vec<Spanned<WrittenSource>>,
     pub(crate) target: Vec<Spanned<WrittenTarget>>,
     pub(crate) validation: Validation,
+    pub(crate) activation: Activation,
     pub(crate) admin: Admin,
     pub(crate) broker: Broker,
     pub(crate) delegation: Vec<Spanned<WrittenDelegation>>,
@@ -46,6 +47,15 @@ pub(crate) struct Validation {
     pub(crate) allow_empty: Flag,
     pub(crate) required_registries: List,
     pub(crate) required_action: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Activation {
+    pub(crate) units: List,
+    pub(crate) timeout: Text,
+    pub(crate) settle: Text,
+    pub(crate) health_url: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -40,6 +40,10 @@ pub(crate) struct Merged {
     pub(crate) allow_empty: Option<Placed<bool>>,
     pub(crate) required_registries: List,
     pub(crate) required_action: Text,
+    pub(crate) units: List,
+    pub(crate) activation_timeout: Text,
+    pub(crate) settle: Text,
+    pub(crate) health_url: Text,
     pub(crate) listen: Text,
     pub(crate) broker_listen: Text,
     pub(crate) allowed_users: List,
@@ -157,6 +161,11 @@ impl Merged {
             file.kubernetes.request_timeout,
             origin,
         );
+        let activation = file.activation;
+        put(&mut self.units, activation.units, origin);
+        put(&mut self.activation_timeout, activation.timeout, origin);
+        put(&mut self.settle, activation.settle, origin);
+        put(&mut self.health_url, activation.health_url, origin);
         put(&mut self.lease, file.coordinator.lease, origin);
         put(
             &mut self.lease_duration,

@@ -70,6 +70,7 @@ fn the_table_has_every_key_that_files_may_have() {
             "source" => ("source", fields::<table::WrittenSource>()),
             "target" => ("target", fields::<table::WrittenTarget>()),
             "validation" => ("validation", fields::<file::Validation>()),
+            "activation" => ("activation", fields::<file::Activation>()),
             "admin" => ("admin", fields::<file::Admin>()),
             "broker" => ("broker", fields::<file::Broker>()),
             "delegation" => ("delegation", fields::<table::WrittenDelegation>()),

@@ -111,6 +111,15 @@ fn sections(merged: &Merged) -> Vec<Section> {
         ],
     ));
     sections.push(Section::new(
+        "[activation]",
+        [
+            line("units", &merged.units),
+            line("timeout", &merged.activation_timeout),
+            line("settle", &merged.settle),
+            line("health_url", &merged.health_url),
+        ],
+    ));
+    sections.push(Section::new(
         "[coordinator]",
         [
             line("lease", &merged.lease),

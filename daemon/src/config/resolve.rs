@@ -6,9 +6,9 @@ use super::{
     error::{ConfigError, Fault, Place, Problem},
     merge::{Merged, Placed},
     settings::{
-        AdminSettings, BrokerSettings, CoordinatorSettings, KubernetesSettings, LogSettings,
-        MergePolicy, Origin, Settings, ShapeWord, SourceScope, SourceSettings, TargetSettings,
-        ValidationSettings,
+        ActivationSettings, AdminSettings, BrokerSettings, CoordinatorSettings, KubernetesSettings,
+        LogSettings, MergePolicy, Origin, Settings, ShapeWord, SourceScope, SourceSettings,
+        TargetSettings, ValidationSettings,
     },
     syntax,
     table::{Source, Target},
@@ -71,6 +71,7 @@ impl Resolver {
         let level = self.required("log.level", &merged.level, syntax::log_filter);
         let kubernetes = self.kubernetes(merged);
         let coordinator = self.coordinator(merged);
+        let activation = self.activation(merged);
         Some(Settings {
             node_name,
             state_dir: state_dir?,
@@ -86,7 +87,35 @@ impl Resolver {
                 level: level?,
             },
             kubernetes: kubernetes?,
+            activation: activation?,
             coordinator: coordinator?,
+        })
+    }
+
+    fn activation(&mut self, merged: &Merged) -> Option<ActivationSettings> {
+        let units = self.each("activation.units", &merged.units, syntax::unit);
+        let hour = DAY / 24;
+        let timeout = self.duration(
+            "activation.timeout",
+            &merged.activation_timeout,
+            SECOND..=hour,
+        );
+        let settle = self.duration("activation.settle", &merged.settle, SECOND..=hour / 6);
+        let health_url = self.optional(
+            "activation.health_url",
+            &merged.health_url,
+            syntax::local_url,
+        );
+        let (timeout, settle) = (timeout?, settle?);
+        if let Some(written) = merged.settle.as_ref().filter(|_| settle >= timeout) {
+            let why = "must be less than `activation.timeout`".to_owned();
+            self.bad("activation.settle", &written.place, why);
+        }
+        Some(ActivationSettings {
+            units: units?,
+            timeout,
+            settle,
+            health_url,
         })
     }
 

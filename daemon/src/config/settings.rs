@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
+use hyper::Uri;
 use pullkeeper_core::authfile::Shape;
 
 use super::delegation::DelegationSettings;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// The Kubernetes API.
     pub kubernetes: KubernetesSettings,
+    /// What is restarted.
+    pub activation: ActivationSettings,
     /// What only a coordinator asks for.
     pub coordinator: CoordinatorSettings,
 }
@@ -261,6 +264,19 @@ pub struct KubernetesSettings {
     pub watch_timeout: Duration,
     /// Deadline of any other request.
     pub request_timeout: Duration,
+}
+
+/// What is restarted after files were replaced, under a permit that asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivationSettings {
+    /// Units of systemd, in this order; none are none.
+    pub units: Vec<String>,
+    /// How long all of them together may take to be back.
+    pub timeout: Duration,
+    /// How long each has to stay up.
+    pub settle: Duration,
+    /// What has to answer 200 then.
+    pub health_url: Option<Uri>,
 }
 
 /// Which of several coordinators works.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use hyper::Uri;
 use k8s_openapi::jiff::fmt::friendly::{SpanParser, SpanPrinter};
 use pullkeeper_core::authfile::Key;
 use pullkeeper_core::origin::{self, Url};
@@ -163,6 +164,38 @@ pub(crate) fn id(text: &str) -> Result<u32, String> {
             "must be the number of a user or group, such as \"0\": names differ between host and container"
                 .to_owned()
         })
+}
+
+/// The name of a unit that can be restarted, by systemd's rule for names (`systemd.unit(5)`).
+pub(crate) fn unit(text: &str) -> Result<String, String> {
+    let characters = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    let kinds = [".service", ".socket", ".target"];
+    let named = kinds
+        .iter()
+        .any(|kind| text.strip_suffix(kind).is_some_and(|name| !name.is_empty()));
+    if named && text.len() <= 255 && text.bytes().all(characters) {
+        return Ok(text.to_owned());
+    }
+    Err("must be the name of a unit with its kind, such as \"kubelet.service\"".to_owned())
+}
+
+/// An address on this host that is asked without TLS.
+pub(crate) fn local_url(text: &str) -> Result<Uri, String> {
+    let why =
+        "must be an http address on this host, by number, such as http://127.0.0.1:10248/healthz";
+    let url: Uri = text.parse().map_err(|_| why.to_owned())?;
+    let host = url.host().unwrap_or_default();
+    let address = host
+        .trim_matches(['[', ']'])
+        .parse::<std::net::IpAddr>()
+        .ok();
+    let plain = url
+        .authority()
+        .is_some_and(|all| !all.as_str().contains('@'));
+    if url.scheme_str() == Some("http") && plain && address.is_some_and(|one| one.is_loopback()) {
+        return Ok(url);
+    }
+    Err(why.to_owned())
 }
 
 /// Permission bits of a file with credentials.

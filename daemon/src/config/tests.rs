@@ -153,6 +153,12 @@ fn nothing_at_all_is_a_configuration() {
             watch_timeout: Duration::from_secs(45),
             request_timeout: Duration::from_secs(10),
         },
+        activation: ActivationSettings {
+            units: Vec::new(),
+            timeout: Duration::from_secs(120),
+            settle: Duration::from_secs(10),
+            health_url: None,
+        },
         coordinator: CoordinatorSettings {
             lease_namespace: "pullkeeper".to_owned(),
             lease_name: "pullkeeper-coordinator".to_owned(),
@@ -415,7 +421,7 @@ mode = 0o600
             "config.toml:3: unknown key `interval`; did you mean `resync_interval`?",
             "config.toml:4: unknown key `level`; did you mean `log.level`?",
             "config.toml:5: unknown key `frobnicate`; known here: `node_name`, `state_dir`, `resync_interval`, \
-             `source`, `target`, `validation`, `admin`, `broker`, `delegation`, `log`, `kubernetes`, `coordinator`",
+             `source`, `target`, `validation`, `activation`, `admin`, `broker`, `delegation`, `log`, `kubernetes`, `coordinator`",
             "config.toml:6: `source` must be an array of tables, written with a header in double brackets, not a string",
             "config.toml:9: unknown key `log.levle`; did you mean `log.level`?",
             "config.toml:11: unknown key `validation.allow-empty`; did you mean `validation.allow_empty`?",

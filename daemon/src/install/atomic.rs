@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::renameat;
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
-use nix::unistd::{Gid, Uid, fchown, fsync, write};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat, write};
 
 use super::content::read_all;
 use super::error::Failure;
@@ -84,6 +84,19 @@ pub(super) fn replace(
         created: old.is_none(),
         other_links: old_stat.map_or(0, |stat| stat.st_nlink.saturating_sub(1)),
     })
+}
+
+/// Removes the file at `path`, if there is one.
+pub(super) fn remove(path: &Path, options: &Options) -> Result<(), Failure> {
+    let place = Place::find(path, options)?;
+    if place.open(true)?.is_none() {
+        return Ok(());
+    }
+    let name = place.name.as_os_str();
+    match retry(|| unlinkat(&place.directory, name, UnlinkatFlags::NoRemoveDir)) {
+        Ok(()) | Err(Errno::ENOENT) => flush_directory(&place.directory),
+        Err(errno) => Err(Failure::call(Step::Rename, errno)),
+    }
 }
 
 fn find_or_create(path: &Path, options: &Options) -> Result<Place, Failure> {

@@ -170,6 +170,8 @@ pub enum Action {
     Read,
     /// Replacing it.
     Replace,
+    /// Removing it.
+    Remove,
     /// Removing temporary files that an earlier process left beside it.
     Sweep,
 }
@@ -179,6 +181,7 @@ impl Action {
         match self {
             Self::Check | Self::Replace => "replace",
             Self::Read => "read",
+            Self::Remove => "remove",
             Self::Sweep => "clean up beside",
         }
     }

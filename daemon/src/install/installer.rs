@@ -1,16 +1,18 @@
 //! One target from end to end: read, decide, record, replace, record again.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::authfile::{Finding, Reason};
+use pullkeeper_core::authfile::{Finding, Ledger, Reason};
 use pullkeeper_core::pacing::Corrections;
 
 use super::ownership::Ownership;
 use super::plan::plan;
 use super::record::{Record, RecordError};
 use super::{Cause as Fault, Options, Target, TargetError};
+use crate::activation::{Former, Journal};
 use crate::config::{MergePolicy, TargetKind, TargetSettings};
 use crate::gate::Wish;
 use crate::status::{Cause, TargetFailure, TargetState, TargetStatus};
@@ -27,6 +29,9 @@ pub struct Installer {
     /// What the last replacement put right, which nobody finds any more.
     told: Vec<Finding>,
     status: TargetStatus,
+    journal: Option<Arc<Journal>>,
+    /// The permit for which the file was replaced and is as it was before again.
+    undone: Option<u64>,
 }
 
 /// What one look at the target led to.
@@ -63,6 +68,8 @@ impl InstallError {
 
 /// How soon a failed target is tried again when nothing else happens.
 const RETRY: Duration = Duration::from_secs(10);
+/// How soon it is looked whether former files are back.
+const SOON: Duration = Duration::from_secs(1);
 /// How often in a row another writer may be faster before that counts as a failure.
 const RACES: u32 = 5;
 
@@ -80,7 +87,36 @@ impl Installer {
             sweep_due: true,
             told: Vec::new(),
             status,
+            journal: None,
+            undone: None,
         }
+    }
+
+    /// Keeps what is there in this journal, before it is replaced under a permit to restart services.
+    #[must_use]
+    pub(crate) fn journaled(mut self, journal: Option<Arc<Journal>>) -> Self {
+        self.journal = journal;
+        self
+    }
+
+    /// Puts the file back as it was before it was replaced under this permit, and leaves it so while that is wished for.
+    pub(crate) fn restore(&mut self, serial: u64, former: &Former) -> Result<(), InstallError> {
+        let target = self.target()?;
+        let Some((content, record)) = former.bytes() else {
+            return Ok(());
+        };
+        let ours = self.record.load()?;
+        let former = Ledger::from_json(&record).unwrap_or_else(|_| ours.clone());
+        // Both are recognised as ours, whenever this ends.
+        self.record.keep(&former.or(&ours))?;
+        match content {
+            Some(bytes) => target.replace(&bytes).map(drop)?,
+            None => target.remove()?,
+        }
+        self.record.keep(&former)?;
+        self.undone = Some(serial);
+        self.status.last_write = Some(Timestamp::now());
+        Ok(())
     }
 
     /// Where the target is.
@@ -90,6 +126,17 @@ impl Installer {
 
     /// Looks at the target and brings it up to date. Blocks on the file system.
     pub fn apply(&mut self, wish: &Wish, owner: Ownership) -> Applied {
+        let undone = wish
+            .restart
+            .is_some_and(|one| self.undone == Some(one.serial));
+        if undone {
+            // What is wished for was just taken back; a wish without it is on its way.
+            return Applied {
+                status: self.status.clone(),
+                written: None,
+                again_in: None,
+            };
+        }
         let policy = match (self.settings.kind, owner) {
             (TargetKind::Kubelet, Ownership::MachineConfigOperator) => MergePolicy::Observe,
             (TargetKind::Kubelet, Ownership::Unknown) => {
@@ -177,6 +224,21 @@ impl Installer {
         };
         let mut written = None;
         if let (Some(bytes), true) = (&plan.write, wait.is_zero()) {
+            if let (Some(restart), Some(journal)) = (wish.restart, &self.journal)
+                && cause == Cause::Source
+            {
+                let useful = plan.changes.replace_something()
+                    || (policy == MergePolicy::Verbatim && current.is_some());
+                let former = Former::new(disk, &ledger.to_json(), useful);
+                if !journal.begin(restart, &self.settings.path, former)? {
+                    // Former files come back first.
+                    return Ok(Applied {
+                        status: self.status.clone(),
+                        written: None,
+                        again_in: Some(SOON),
+                    });
+                }
+            }
             // Before the write the record recognises old and new values, so that a crash between the
             // two leaves no entry that nobody owns.
             self.record.keep(&ledger.or(&plan.ledger))?;

@@ -122,6 +122,15 @@ impl Target {
         self.install(Basis::Seen(seen), bytes)
     }
 
+    /// Removes the file, and returns when that is durable. Where there is none, nothing happens.
+    pub fn remove(&self) -> Result<(), TargetError> {
+        let missing = self.options.create_directory.is_some();
+        match atomic::remove(&self.path, &self.options) {
+            Err(failure) if missing && failure.cause() == Cause::MissingDirectory => Ok(()),
+            answer => answer.map_err(|failure| self.failed(Action::Remove, failure)),
+        }
+    }
+
     /// Removes the temporary files that a killed agent left beside the file, and says how many.
     ///
     /// Only regular files are taken that have a name made by this module and belong to the agent,

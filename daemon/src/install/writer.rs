@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::installer::Installer;
+use super::installer::{InstallError, Installer};
 use super::ownership::Ownership;
+use crate::activation::Former;
 use crate::gate::Wish;
 use crate::notice::{Bell, Notice};
 use crate::report::Reporter;
@@ -31,8 +32,22 @@ pub struct Shared {
     pub cancel: CancellationToken,
 }
 
-/// Keeps one target as the wish says, until cancelled. Nobody else writes it in this process.
-pub async fn own(installer: Installer, shared: Shared, mut reporter: Reporter) {
+/// Asks a writer to put its file back as it was, and hears what came of it.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    pub(crate) serial: u64,
+    pub(crate) former: Former,
+    pub(crate) done: oneshot::Sender<Result<(), InstallError>>,
+}
+
+/// Keeps one target as the wish says, and puts it back when that is asked for, until cancelled. Nobody else writes it in this
+/// process.
+pub(crate) async fn own(
+    installer: Installer,
+    shared: Shared,
+    mut reporter: Reporter,
+    mut restores: mpsc::Receiver<Restore>,
+) {
     let Shared {
         mut wish,
         mut ownership,
@@ -91,6 +106,22 @@ pub async fn own(installer: Installer, shared: Shared, mut reporter: Reporter) {
             () = cancel.cancelled() => return,
             changed = wish.changed() => if changed.is_err() { return },
             changed = ownership.changed() => if changed.is_err() { return },
+            Some(restore) = restores.recv() => {
+                let Some((mut installer, notice)) = work.take() else {
+                    return;
+                };
+                let Restore { serial, former, done } = restore;
+                let restored = tokio::task::spawn_blocking(move || {
+                    let restored = installer.restore(serial, &former);
+                    (installer, restored)
+                });
+                let Ok((installer, restored)) = restored.await else {
+                    return;
+                };
+                work = Some((installer, notice));
+                // Who asked may have been stopped.
+                let _heard = done.send(restored);
+            }
             _ = bell.wait() => {},
             () = resync.requested() => {},
             () = tokio::time::sleep(again_in) => {},

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pullkeeper_core::rollout::{Revision, SecretRevision, SecretSource};
 
 use super::orders::Orders;
+use crate::activation::Rejected;
 use crate::resource::{NodePermit, ReportedOutcome};
 use crate::source::{self, Item, Observation, Payload};
 
@@ -13,11 +14,15 @@ use crate::source::{self, Item, Observation, Payload};
 #[derive(Debug)]
 pub(crate) struct Hold {
     /// By name of the source: what went on last of those that may be held.
-    released: BTreeMap<Arc<str>, Option<Vec<Item>>>,
+    released: Released,
     /// Whether the node had nothing from Pullkeeper before this process, and nothing went on yet: then there is nothing that
     /// could be kept, and waiting would only keep it from pulling.
     joining: bool,
+    /// What went on before the permit with this serial number, under which services are restarted.
+    before: Option<(u64, Released)>,
 }
+
+type Released = BTreeMap<Arc<str>, Option<Vec<Item>>>;
 
 /// What goes on, and how the rest stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,19 +81,45 @@ impl Hold {
         Self {
             released: BTreeMap::new(),
             joining,
+            before: None,
         }
     }
 
     /// Lets through what may go on.
     ///
-    /// `probed` is the serial number of the permit whose credentials were tried and are good.
+    /// `probed` is the serial number of the permit whose credentials were tried and are good; `rejected` is the one after which
+    /// services did not come back.
     pub(crate) fn pass(
         &mut self,
         observations: &[Observation],
         orders: &Orders,
         probed: Option<u64>,
+        rejected: Option<&Rejected>,
     ) -> Holding {
-        let standing = self.stand(observations, orders, probed);
+        let mut standing = self.stand(observations, orders, probed);
+        if let Standing::Taken(permit) = &standing
+            && permit.restart
+        {
+            match rejected.filter(|rejected| rejected.serial == permit.serial) {
+                Some(rejected) => {
+                    // Back to what went on before, if this process knows it; otherwise what is on disk stays.
+                    if let Some((_, former)) =
+                        self.before.take_if(|(serial, _)| *serial == permit.serial)
+                    {
+                        self.released = former;
+                    }
+                    standing = Standing::Refused(rejected.why.clone());
+                }
+                None if self
+                    .before
+                    .as_ref()
+                    .is_none_or(|(serial, _)| *serial != permit.serial) =>
+                {
+                    self.before = Some((permit.serial, self.released.clone()));
+                }
+                None => {}
+            }
+        }
         let everything = !standing.holds_back();
         if everything && observations.iter().any(|one| one.items.is_some()) {
             self.joining = false;

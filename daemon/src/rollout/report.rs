@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use super::hold::Standing;
 use super::orders::{Given, Orders};
+use crate::activation::Activated;
 use crate::cluster::{Cluster, RequestError};
 use crate::gate::{Standing as ItemStanding, Wish};
 use crate::jitter;
@@ -37,6 +38,8 @@ pub(crate) struct Passed {
     pub(crate) standing: Standing,
     pub(crate) seen: Option<pullkeeper_core::rollout::Revision>,
     pub(crate) wish: Arc<Wish>,
+    /// The permit for which services are restarted.
+    pub(crate) restart: Option<crate::gate::Restart>,
     /// The permit whose credentials were tried, and which one is no good.
     pub(crate) rejected: Option<(u64, String)>,
 }
@@ -47,6 +50,8 @@ pub(crate) struct Reports {
     pub(crate) cluster: Cluster,
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) passed: watch::Receiver<Passed>,
+    /// What came of restarts; `None` where nothing is ever restarted.
+    pub(crate) activated: Option<watch::Receiver<Option<Activated>>>,
     pub(crate) board: Arc<Board>,
 }
 
@@ -59,9 +64,22 @@ pub(crate) async fn keep(mut reports: Reports) {
         let orders = reports.orders.borrow_and_update().clone();
         let passed = reports.passed.borrow_and_update().clone();
         targets.borrow_and_update();
+        let activated = reports.activated.as_mut();
+        let activated = activated.map(|activated| activated.borrow_and_update().clone());
+        let activation = match &activated {
+            None => Activation::None,
+            Some(None) => Activation::Pending,
+            Some(Some(activated)) => Activation::Ended(activated),
+        };
         let mut again = None;
         if let Orders::Given(given) = &orders
-            && let Some(next) = compose(&told, given, &passed, &reports.board.status().targets)
+            && let Some(next) = compose(
+                &told,
+                given,
+                &passed,
+                &reports.board.status().targets,
+                activation,
+            )
             && next != told
         {
             if next.report == told.report {
@@ -92,8 +110,54 @@ pub(crate) async fn keep(mut reports: Reports) {
         tokio::select! {
             changed = reports.orders.changed() => if changed.is_err() { return },
             changed = reports.passed.changed() => if changed.is_err() { return },
+            changed = activated_again(&mut reports.activated) => if !changed { return },
             changed = targets.changed() => if changed.is_err() { return },
             () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+        }
+    }
+}
+
+/// Waits for news of restarts; false when there will be none any more.
+async fn activated_again(activated: &mut Option<watch::Receiver<Option<Activated>>>) -> bool {
+    match activated {
+        Some(activated) => activated.changed().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// What came of the last restart.
+#[derive(Clone, Copy, Debug)]
+enum Activation<'a> {
+    /// Nothing is ever restarted.
+    None,
+    /// Nothing yet.
+    Pending,
+    /// This.
+    Ended(&'a Activated),
+}
+
+impl<'a> Activation<'a> {
+    /// How files that are as they should be stand under this permit.
+    fn of(self, permit: &NodePermit, state: State) -> State {
+        match self {
+            Self::None => state,
+            _ if !permit.restart => state,
+            Self::Ended(ended) if ended.serial == permit.serial => match &ended.outcome {
+                Ok(()) => state,
+                Err(why) => State::Failed("RestartFailed", clipped(why.clone())),
+            },
+            // Whether files or services fail, no more comes of it.
+            Self::Pending | Self::Ended(_) => match state {
+                State::Held => State::Restarting,
+                state => state,
+            },
+        }
+    }
+
+    fn restarted(self) -> Option<Time> {
+        match self {
+            Self::Ended(ended) => ended.restarted.clone(),
+            _ => None,
         }
     }
 }
@@ -104,6 +168,7 @@ fn compose(
     given: &Given,
     passed: &Passed,
     targets: &[TargetStatus],
+    activation: Activation<'_>,
 ) -> Option<NodePullSecretStatus> {
     let seen = passed.seen.clone()?;
     let answered = given.answered.as_ref().or(told.report.as_ref());
@@ -116,6 +181,16 @@ fn compose(
             "NoPermit",
             "there is a new version, which waits for a permit".to_owned(),
         ),
+        (Standing::Refused(_), state)
+            if let Some(permit) = given.permit.as_ref().filter(|permit| permit.restart)
+                && let failed @ State::Failed("RestartFailed", _) =
+                    activation.of(permit, state.clone()) =>
+        {
+            if answered.is_none_or(|answer| answer.serial < permit.serial) {
+                report = answer(permit, &failed);
+            }
+            words(&failed, "")
+        }
         (Standing::Refused(why), _) => words(
             &State::Failed("CredentialRejected", clipped(why.clone())),
             "",
@@ -133,6 +208,7 @@ fn compose(
             ),
         },
         (Standing::Taken(permit), state) => {
+            let state = &activation.of(permit, state.clone());
             if answered.is_none_or(|answer| answer.serial < permit.serial)
                 && let Some(answer) = answer(permit, state)
             {
@@ -143,6 +219,12 @@ fn compose(
         (Standing::Joined, state) => words(state, "Joined"),
         (Standing::Free, state) => words(state, "UpToDate"),
     };
+    // A restart stays told: what the node says of itself has to be newer, whatever it does next.
+    if let Some(report) = &mut report {
+        report.restarted = activation
+            .restarted()
+            .or(answered.and_then(|one| one.restarted.clone()));
+    }
     let mut next = NodePullSecretStatus {
         phase,
         reason: reason.to_owned(),
@@ -186,6 +268,8 @@ fn findings(wish: &Wish) -> Vec<FindingSummary> {
 enum State {
     /// Not everybody has looked.
     Pending,
+    /// They have it, and services are being restarted.
+    Restarting,
     /// They have it.
     Held,
     /// They do not.
@@ -231,6 +315,11 @@ fn words(state: &State, held: &'static str) -> (NodePhase, &'static str, String)
             "Writing",
             "the node's files are being written".to_owned(),
         ),
+        State::Restarting => (
+            NodePhase::Updating,
+            "Restarting",
+            "services of the node are being restarted".to_owned(),
+        ),
         State::Held => (
             NodePhase::Current,
             held,
@@ -242,7 +331,7 @@ fn words(state: &State, held: &'static str) -> (NodePhase, &'static str, String)
 
 fn answer(permit: &NodePermit, state: &State) -> Option<AgentReport> {
     let (outcome, message) = match state {
-        State::Pending => return None,
+        State::Pending | State::Restarting => return None,
         State::Held => (ReportedOutcome::Reached, String::new()),
         State::Failed(_, message) => (ReportedOutcome::Failed, message.clone()),
     };

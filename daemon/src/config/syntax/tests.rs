@@ -325,3 +325,41 @@ fn filters_are_levels_or_directives() {
             .ends_with("; did you mean info?")
     );
 }
+
+#[test]
+fn a_unit_has_its_kind_and_nothing_that_is_not_a_name() {
+    for good in [
+        "kubelet.service",
+        "container-getty@1.service",
+        "a\\x2db.socket",
+    ] {
+        assert_eq!(unit(good).as_deref(), Ok(good));
+    }
+    for bad in [
+        "",
+        "kubelet",
+        ".service",
+        "a b.service",
+        "/etc/x.service",
+        "kubelet.mount",
+    ] {
+        assert!(unit(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_health_is_on_this_host() {
+    for good in ["http://127.0.0.1:10248/healthz", "http://[::1]:1/"] {
+        assert!(local_url(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "/healthz",
+        "https://127.0.0.1/",
+        "http://localhost/",
+        "http://10.0.0.1/",
+        "http://u:p@127.0.0.1/",
+    ] {
+        assert!(local_url(bad).is_err(), "{bad}");
+    }
+}

@@ -528,3 +528,22 @@ fn acl_for(uid: u32, permissions: u16) -> Vec<u8> {
     }
     bytes
 }
+
+#[test]
+fn a_file_is_removed_whole_and_one_that_is_not_there_is_no_error() {
+    let sandbox = Sandbox::with_old();
+    sandbox.target().remove().unwrap();
+    assert_eq!(sandbox.count(), 0);
+    sandbox.target().remove().unwrap();
+
+    // What a link in its place leads to goes, the link stays; a folder is never taken for the file.
+    sandbox.put("real.json", OLD);
+    symlink("real.json", sandbox.at("config.json")).unwrap();
+    sandbox.target().remove().unwrap();
+    assert!(!sandbox.at("real.json").exists() && sandbox.count() == 1);
+    fs::remove_file(sandbox.at("config.json")).unwrap();
+    fs::create_dir(sandbox.at("config.json")).unwrap();
+    let error = sandbox.target().remove().unwrap_err();
+    assert!(error.to_string().starts_with("cannot remove "), "{error}");
+    assert!(sandbox.at("config.json").is_dir());
+}

@@ -71,7 +71,8 @@ async fn nothing_is_taken_away_before_the_gate_has_judged() {
         cancel: CancellationToken::new(),
     };
     let installer = Installer::new(settings(&path), &state);
-    let writer = own(installer, shared, Reporter::new(Events::off()));
+    let (_nobody, restores) = mpsc::channel(1);
+    let writer = own(installer, shared, Reporter::new(Events::off()), restores);
     assert!(
         tokio::time::timeout(Duration::from_secs(3600), writer)
             .await

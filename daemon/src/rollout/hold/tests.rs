@@ -64,7 +64,7 @@ fn orders(permit: Option<NodePermit>) -> Orders {
 }
 
 fn pass(hold: &mut Hold, observations: &[Observation], orders: &Orders) -> Holding {
-    hold.pass(observations, orders, None)
+    hold.pass(observations, orders, None, None)
 }
 
 /// A hold on a node that has something already.
@@ -155,7 +155,7 @@ fn what_is_being_tried_is_not_taken_once_its_permit_was_called_back() {
     assert_eq!(tried.standing, Standing::Probing(probing(permit(2, 2))));
     for passed in [None, Some(2), Some(3)] {
         let called_back = orders(Some(probing(void(3, 2))));
-        let waits = hold.pass(&[global(2)], &called_back, passed);
+        let waits = hold.pass(&[global(2)], &called_back, passed, None);
         assert_eq!(waits.standing, Standing::Waiting);
         assert_eq!(waits.observations, [global(1)]);
     }
@@ -277,7 +277,7 @@ fn what_is_to_be_tried_goes_on_when_it_is_good_and_never_when_it_was_rejected() 
         probe: true,
         ..permit(2, 2)
     };
-    let tried = hold.pass(&[global(2)], &orders(Some(probing.clone())), Some(1));
+    let tried = hold.pass(&[global(2)], &orders(Some(probing.clone())), Some(1), None);
     assert_eq!(tried.standing, Standing::Probing(probing.clone()));
     assert_eq!(tried.observations, [global(1)]);
     let (next, former) = hold.candidates(&[global(2)]);
@@ -307,6 +307,43 @@ fn what_is_to_be_tried_goes_on_when_it_is_good_and_never_when_it_was_rejected() 
     // A process that begins anew does not try again what was good.
     let taken = pass(&mut hold, &[global(2)], &answered(ReportedOutcome::Reached));
     assert_eq!(taken.standing, Standing::Taken(probing.clone()));
-    let taken = hold.pass(&[global(2)], &orders(Some(probing.clone())), Some(2));
+    let taken = hold.pass(&[global(2)], &orders(Some(probing.clone())), Some(2), None);
     assert_eq!(taken.standing, Standing::Taken(probing));
+}
+
+#[test]
+fn what_services_did_not_come_back_with_gives_way_to_what_was_there_before() {
+    let restarting = |serial, version| NodePermit {
+        restart: true,
+        ..permit(serial, version)
+    };
+    let rejected = Rejected {
+        serial: 2,
+        why: "kubelet.service did not come back".to_owned(),
+    };
+    let again = |hold: &mut Hold, permit: NodePermit, version| {
+        hold.pass(
+            &[global(version)],
+            &orders(Some(permit)),
+            None,
+            Some(&rejected),
+        )
+    };
+    let mut hold = hold();
+    pass(&mut hold, &[global(1)], &orders(Some(restarting(1, 1))));
+    pass(&mut hold, &[global(2)], &orders(Some(restarting(2, 2))));
+    for _ in 0..2 {
+        let refused = again(&mut hold, restarting(2, 2), 2);
+        assert_eq!(refused.standing, Standing::Refused(rejected.why.clone()));
+        assert_eq!(refused.observations, [global(1)]);
+    }
+    // Another process keeps what is on disk.
+    let refused = again(&mut Hold::new(false), restarting(2, 2), 2);
+    assert_eq!(refused.standing, Standing::Refused(rejected.why.clone()));
+    assert_eq!(refused.observations[0].items, None);
+    // A new permit for the same version, or a newer one, is tried.
+    let taken = again(&mut hold, restarting(3, 2), 2);
+    assert_eq!(taken.observations, [global(2)]);
+    let taken = again(&mut hold, restarting(4, 3), 3);
+    assert_eq!(taken.observations, [global(3)]);
 }

@@ -20,6 +20,7 @@ fn passed(standing: Standing) -> Passed {
             generation: 5,
             ..Wish::default()
         }),
+        restart: None,
         rejected: None,
     }
 }
@@ -42,7 +43,13 @@ fn target(state: TargetState, generation: u64) -> TargetStatus {
 
 fn tell(passed: &Passed, target: TargetStatus) -> Option<NodePullSecretStatus> {
     let nothing = NodePullSecretStatus::default();
-    compose(&nothing, &Given::default(), passed, &[target])
+    compose(
+        &nothing,
+        &Given::default(),
+        passed,
+        &[target],
+        Activation::None,
+    )
 }
 
 #[test]
@@ -86,6 +93,7 @@ fn a_failure_says_why_and_stays_the_answer() {
         &Given::default(),
         &taken,
         &[target(TargetState::InSync, 5)],
+        Activation::None,
     );
     let healed = healed.unwrap();
     assert_eq!(healed.phase, NodePhase::Current);
@@ -102,7 +110,7 @@ fn what_the_record_says_was_answered_is_not_answered_again() {
     let nothing = NodePullSecretStatus::default();
     let told = |serial| {
         let passed = passed(Standing::Taken(permit(serial)));
-        compose(&nothing, &given, &passed, &targets)
+        compose(&nothing, &given, &passed, &targets, Activation::None)
             .unwrap()
             .report
             .unwrap()
@@ -150,7 +158,14 @@ fn nothing_is_answered_while_a_permit_is_called_back_and_what_was_answered_stays
     let targets = [target(TargetState::InSync, 5)];
     for answered in [None, answer(&permit(6), &State::Held)] {
         let nothing = NodePullSecretStatus::default();
-        let told = compose(&nothing, &given(answered.clone()), &waiting, &targets).unwrap();
+        let told = compose(
+            &nothing,
+            &given(answered.clone()),
+            &waiting,
+            &targets,
+            Activation::None,
+        )
+        .unwrap();
         assert_eq!(
             (told.phase, &*told.reason),
             (NodePhase::Waiting, "NoPermit")
@@ -168,6 +183,7 @@ fn the_same_is_not_told_again() {
         &Given::default(),
         &passed,
         &[target(TargetState::InSync, 5)],
+        Activation::None,
     );
     assert_eq!(again, Some(told));
 }
@@ -199,4 +215,84 @@ fn a_credential_that_is_rejected_fails_the_permit_and_names_the_registry() {
         (7, ReportedOutcome::Failed)
     );
     assert_eq!(report.message, "quay.io refuses it");
+}
+
+#[test]
+fn a_permit_to_restart_is_answered_when_services_are_back_or_are_not() {
+    let restarting = |serial| NodePermit {
+        restart: true,
+        ..permit(serial)
+    };
+    let tell = |standing, activation: Activation<'_>, former: Option<AgentReport>| {
+        let given = Given {
+            permit: Some(restarting(7)),
+            answered: former,
+            ..Given::default()
+        };
+        let targets = [target(TargetState::InSync, 5)];
+        compose(
+            &NodePullSecretStatus::default(),
+            &given,
+            &passed(standing),
+            &targets,
+            activation,
+        )
+        .unwrap()
+    };
+    let at = |second| Some(Time(Timestamp::from_second(second).unwrap()));
+    let ended = |serial, outcome, restarted| Activated {
+        serial,
+        outcome,
+        restarted,
+    };
+    let taken = || Standing::Taken(restarting(7));
+    for early in [
+        Activation::Pending,
+        Activation::Ended(&ended(6, Ok(()), at(1))),
+    ] {
+        let told = tell(taken(), early, None);
+        assert_eq!(
+            (told.phase, &*told.reason),
+            (NodePhase::Updating, "Restarting")
+        );
+        assert_eq!(told.report, None);
+    }
+    let done = tell(taken(), Activation::Ended(&ended(7, Ok(()), at(2))), None);
+    let report = done.report.unwrap();
+    assert_eq!(report.outcome, ReportedOutcome::Reached);
+    assert_eq!(report.restarted, at(2));
+
+    // Whether the versions were taken back already, or not yet.
+    let why = "kubelet.service did not come back".to_owned();
+    for standing in [taken(), Standing::Refused(why.clone())] {
+        let failed = ended(7, Err(why.clone()), at(3));
+        let told = tell(standing, Activation::Ended(&failed), None);
+        assert_eq!(
+            (told.phase, &*told.reason),
+            (NodePhase::Failed, "RestartFailed")
+        );
+        let report = told.report.unwrap();
+        assert_eq!(
+            (report.outcome, report.message),
+            (ReportedOutcome::Failed, why.clone())
+        );
+        assert_eq!(report.restarted, at(3));
+    }
+
+    // What was restarted for a former permit stays told.
+    let former = AgentReport {
+        restarted: at(3),
+        ..answer(&permit(6), &State::Held).unwrap()
+    };
+    let told = tell(
+        taken(),
+        Activation::Ended(&ended(7, Ok(()), None)),
+        Some(former),
+    );
+    let report = told.report.unwrap();
+    assert_eq!((report.serial, report.restarted), (7, at(3)));
+
+    // Where nothing is ever restarted, the permit is as any other one.
+    let told = tell(taken(), Activation::None, None);
+    assert_eq!(told.report.unwrap().outcome, ReportedOutcome::Reached);
 }

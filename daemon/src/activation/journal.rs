@@ -1,0 +1,324 @@
+//! What a restart has to undo, kept in the state directory until the services are back.
+//!
+//! The agent may end at any moment: services that are restarted may take it with them. Whoever comes next reads here what was
+//! there before and how far it came. While a restart is under way the former content is part of it; nothing of that stays
+//! once it has ended, whichever way.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::gate::Restart;
+use crate::install::{Options, Target, TargetError};
+
+/// The journal of one node.
+pub(crate) struct Journal {
+    path: PathBuf,
+    state: Mutex<Option<Entry>>,
+    /// The highest serial number of a permit for which nothing is to be done any more.
+    ended: Mutex<u64>,
+    rejected: watch::Sender<Option<Rejected>>,
+}
+
+/// A permit whose versions are not to be tried again, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    pub(crate) serial: u64,
+    pub(crate) why: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    serial: u64,
+    phase: Phase,
+    /// By path.
+    #[serde(default)]
+    targets: BTreeMap<PathBuf, Former>,
+    /// Units that were to be restarted, and which start of them it was before.
+    #[serde(default)]
+    before: BTreeMap<String, Vec<u8>>,
+    /// When one was restarted last.
+    #[serde(default)]
+    restarted: Option<Time>,
+}
+
+/// Bytes that are wiped.
+type Bytes = Zeroizing<Vec<u8>>;
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    /// Files are being replaced.
+    Replacing,
+    /// Units are being restarted.
+    Restarting,
+    /// They did not come back: the former files come back, and then the units once more.
+    RollingBack(String),
+    /// It came to nothing, and is not tried again.
+    Rejected(String),
+}
+
+/// A file as it was.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Former {
+    /// Its bytes, in base64; `None` where there was no file.
+    content: Option<Zeroizing<String>>,
+    /// The record of managed entries that belonged to it, in base64.
+    record: Zeroizing<String>,
+    /// Whether services may keep in memory what was in it and is not any more.
+    useful: bool,
+}
+
+impl Former {
+    /// A file as it is before it is replaced.
+    pub(crate) fn new(content: Option<&[u8]>, record: &[u8], useful: bool) -> Self {
+        let encoded = |bytes: &[u8]| Zeroizing::new(STANDARD.encode(bytes));
+        Self {
+            content: content.map(encoded),
+            record: encoded(record),
+            useful,
+        }
+    }
+
+    /// Its bytes, and those of the record of managed entries.
+    pub(crate) fn bytes(&self) -> Option<(Option<Bytes>, Bytes)> {
+        let decoded =
+            |text: &Zeroizing<String>| STANDARD.decode(text.as_bytes()).map(Zeroizing::new);
+        let content = self.content.as_ref().map(decoded).transpose().ok()?;
+        Some((content, decoded(&self.record).ok()?))
+    }
+}
+
+impl std::fmt::Debug for Former {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Former").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Reads the journal of the agent with this state directory. One that cannot be read is reported and forgotten: what it
+    /// was about cannot be undone any more.
+    pub(crate) fn open(state_dir: &Path) -> Self {
+        let path = state_dir.join("activation.json");
+        let read = target(&path).and_then(|file| file.read());
+        let state = match read {
+            Ok(current) => current.and_then(|current| {
+                let entry = serde_json::from_slice(&current.bytes);
+                // Not the parser's words: they may quote.
+                if entry.is_err() {
+                    tracing::error!(path = %path.display(), "the journal of a restart is damaged; nothing is undone");
+                }
+                entry.ok()
+            }),
+            Err(error) => {
+                let error = crate::exit::chain(&error);
+                tracing::error!(error, "cannot read the journal of a restart; nothing is undone");
+                None
+            }
+        };
+        let journal = Self {
+            path,
+            state: Mutex::new(state),
+            ended: Mutex::new(0),
+            rejected: watch::channel(None).0,
+        };
+        journal.publish();
+        journal
+    }
+
+    /// How far it is with which permit.
+    pub(crate) fn stands(&self) -> Option<(u64, Phase)> {
+        let state = self.lock();
+        state
+            .as_ref()
+            .map(|entry| (entry.serial, entry.phase.clone()))
+    }
+
+    /// What is not to be tried again, and changes of that.
+    pub(crate) fn rejections(&self) -> watch::Receiver<Option<Rejected>> {
+        self.rejected.subscribe()
+    }
+
+    /// Keeps a file as it was, before it is replaced. False while former files come back: then none is to be replaced.
+    pub(crate) fn begin(
+        &self,
+        restart: Restart,
+        path: &Path,
+        former: Former,
+    ) -> Result<bool, TargetError> {
+        if restart.answered || *self.ended() >= restart.serial {
+            return Ok(true);
+        }
+        let mut state = self.lock();
+        let mut next = match state.clone() {
+            Some(entry) if matches!(entry.phase, Phase::RollingBack(_)) => return Ok(false),
+            // What was there before the first of several is what comes back.
+            Some(entry) if !matches!(entry.phase, Phase::Rejected(_)) => entry,
+            _ => Entry {
+                serial: restart.serial,
+                phase: Phase::Replacing,
+                targets: BTreeMap::new(),
+                before: BTreeMap::new(),
+                restarted: None,
+            },
+        };
+        if next.serial != restart.serial {
+            next.before.clear();
+        }
+        next.serial = restart.serial;
+        next.phase = Phase::Replacing;
+        let useful = former.useful;
+        let kept = next.targets.entry(path.to_owned()).or_insert(former);
+        kept.useful |= useful;
+        self.keep(&mut state, Some(next))?;
+        Ok(true)
+    }
+
+    /// Whether an entry that was there has changed or gone.
+    pub(crate) fn is_useful(&self) -> bool {
+        let state = self.lock();
+        let mut targets = state.iter().flat_map(|entry| entry.targets.values());
+        targets.any(|former| former.useful)
+    }
+
+    /// Goes on to the next phase with this permit; false if another one came meanwhile. Units are restarted anew.
+    pub(crate) fn advance(&self, serial: u64, phase: Phase) -> Result<bool, TargetError> {
+        let mut state = self.lock();
+        let Some(mut next) = state.clone().filter(|entry| entry.serial == serial) else {
+            return Ok(false);
+        };
+        if next.phase != phase {
+            next.before.clear();
+        }
+        if matches!(phase, Phase::Rejected(_)) {
+            next.targets.clear();
+        }
+        next.phase = phase;
+        self.keep(&mut state, Some(next))?;
+        Ok(true)
+    }
+
+    /// Forgets what belongs to this permit, and ends it; false if another one came meanwhile.
+    pub(crate) fn end(&self, serial: u64) -> Result<bool, TargetError> {
+        let mut state = self.lock();
+        if state.as_ref().is_some_and(|entry| entry.serial != serial) {
+            return Ok(false);
+        }
+        let mut ended = self.ended();
+        *ended = ended.max(serial);
+        drop(ended);
+        if state.is_some() {
+            self.keep(&mut state, None)?;
+        }
+        Ok(true)
+    }
+
+    /// The files as they were.
+    pub(crate) fn formers(&self) -> Vec<(PathBuf, Former)> {
+        let state = self.lock();
+        let targets = state.iter().flat_map(|entry| &entry.targets);
+        targets
+            .map(|(path, former)| (path.clone(), former.clone()))
+            .collect()
+    }
+
+    /// Notes which start of a unit there was before it is restarted. False when it was noted, and is another one by now: then
+    /// it has been restarted.
+    pub(crate) fn restarts(&self, unit: &str, invocation: &[u8]) -> Result<bool, TargetError> {
+        let mut state = self.lock();
+        let Some(mut next) = state.clone() else {
+            return Ok(true);
+        };
+        if let Some(noted) = next.before.get(unit) {
+            return Ok(noted == invocation);
+        }
+        next.before.insert(unit.to_owned(), invocation.to_vec());
+        self.keep(&mut state, Some(next))?;
+        Ok(true)
+    }
+
+    /// Notes that a unit was restarted now.
+    pub(crate) fn restarted(&self) -> Result<(), TargetError> {
+        let mut state = self.lock();
+        let Some(mut next) = state.clone() else {
+            return Ok(());
+        };
+        // Whole seconds, as the node tells when it is ready: what it says within the same one may be older.
+        let second = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        next.restarted = Some(Time(second));
+        self.keep(&mut state, Some(next))
+    }
+
+    /// When a unit was restarted last.
+    pub(crate) fn last_restart(&self) -> Option<Time> {
+        self.lock().as_ref()?.restarted.clone()
+    }
+
+    /// Tells what is rejected.
+    pub(crate) fn publish(&self) {
+        let rejected = self.lock().as_ref().and_then(|entry| match &entry.phase {
+            Phase::RollingBack(why) | Phase::Rejected(why) => Some(Rejected {
+                serial: entry.serial,
+                why: why.clone(),
+            }),
+            Phase::Replacing | Phase::Restarting => None,
+        });
+        self.rejected.send_if_modified(|told| {
+            let differs = *told != rejected;
+            *told = rejected;
+            differs
+        });
+    }
+
+    fn keep(
+        &self,
+        state: &mut MutexGuard<'_, Option<Entry>>,
+        next: Option<Entry>,
+    ) -> Result<(), TargetError> {
+        let file = target(&self.path)?;
+        match &next {
+            Some(entry) => {
+                // A map of strings and numbers is always JSON.
+                let bytes = Zeroizing::new(serde_json::to_vec(entry).unwrap_or_default());
+                file.replace(&bytes)?;
+            }
+            None => file.remove()?,
+        }
+        **state = next;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Entry>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> MutexGuard<'_, u64> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn target(path: &Path) -> Result<Target, TargetError> {
+    let options = Options {
+        create_directory: Some(0o700),
+        ..Options::default()
+    };
+    Target::new(path, options)
+}

@@ -1,0 +1,123 @@
+//! Restarts units one after the other, and sees that they are back.
+
+use std::time::Duration;
+
+use hyper::Uri;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::error::RestartError;
+use super::health;
+use super::journal::Journal;
+use super::systemd::{Named, Systemd, UnitState};
+use crate::config::ActivationSettings;
+
+/// Between two looks at a unit, or two questions after health.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Restarts them all, unless the journal knows that an earlier process did.
+pub(super) async fn restart(
+    settings: &ActivationSettings,
+    bus: Option<&str>,
+    journal: &Journal,
+) -> Result<(), RestartError> {
+    let deadline = Instant::now() + settings.timeout;
+    let systemd = match timeout_at(deadline, Systemd::connect(bus)).await {
+        Ok(connected) => connected?,
+        Err(_) => {
+            let error = zbus::Error::Failure("the bus does not answer".to_owned());
+            return Err(RestartError::Unreachable(error));
+        }
+    };
+    for name in &settings.units {
+        let unit = systemd.unit(name).await?;
+        restart_one(&unit, name, settings.settle, deadline, journal).await?;
+    }
+    match &settings.health_url {
+        Some(url) => healthy(url, deadline).await,
+        None => Ok(()),
+    }
+}
+
+async fn restart_one(
+    unit: &Named<'_>,
+    name: &str,
+    settle: Duration,
+    deadline: Instant,
+    journal: &Journal,
+) -> Result<(), RestartError> {
+    let before = unit.state().await?;
+    // A restart of the container runtime may end the agent. The next one must not begin it anew, for ever.
+    if journal.restarts(name, &before.invocation)? {
+        let job = timeout_at(deadline, unit.restart()).await;
+        journal.restarted()?;
+        match job {
+            Ok(Ok(result)) if result == "done" => {}
+            Ok(Ok(_)) => {
+                let state = unit.state().await?.words();
+                let unit = name.to_owned();
+                return Err(RestartError::Down { unit, state });
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(slow(unit, name).await),
+        }
+    }
+    stays(unit, name, settle, deadline).await
+}
+
+/// Waits until the unit has stayed up for so long.
+async fn stays(
+    unit: &Named<'_>,
+    name: &str,
+    settle: Duration,
+    deadline: Instant,
+) -> Result<(), RestartError> {
+    let first = unit.state().await?;
+    let settled = Instant::now() + settle;
+    let mut now = first.clone();
+    loop {
+        judge(name, &first, &now)?;
+        if Instant::now() >= settled {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(slow(unit, name).await);
+        }
+        sleep(LOOK).await;
+        now = unit.state().await?;
+    }
+}
+
+/// Whether a unit that was up is still the same.
+fn judge(name: &str, first: &UnitState, now: &UnitState) -> Result<(), RestartError> {
+    let (unit, state) = (name.to_owned(), now.words());
+    if now.invocation != first.invocation || now.restarts > first.restarts {
+        return Err(RestartError::Flaps { unit, state });
+    }
+    if !now.is_up() {
+        return Err(RestartError::Down { unit, state });
+    }
+    Ok(())
+}
+
+async fn slow(unit: &Named<'_>, name: &str) -> RestartError {
+    match unit.state().await {
+        Ok(state) => RestartError::Slow {
+            unit: name.to_owned(),
+            state: state.words(),
+        },
+        Err(error) => error,
+    }
+}
+
+async fn healthy(url: &Uri, deadline: Instant) -> Result<(), RestartError> {
+    loop {
+        let Err(answer) = health::ask(url).await else {
+            return Ok(());
+        };
+        if Instant::now() >= deadline {
+            let url = url.to_string();
+            return Err(RestartError::Unhealthy { url, answer });
+        }
+        sleep(LOOK).await;
+    }
+}
