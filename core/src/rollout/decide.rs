@@ -84,7 +84,8 @@ pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Dec
 fn may_start(policy: &Policy, ledger: &Ledger, fleet: &Fleet, node: &Node, now: Time) -> bool {
     let may = node.ready && !node.held;
     match policy.strategy {
-        Strategy::FileOnly | Strategy::Restart | Strategy::Immediate => may,
+        Strategy::FileOnly | Strategy::Immediate => may,
+        Strategy::Restart => may && !fleet.holds(node),
         Strategy::Drain(drain) => {
             // Who has no agent is not drained for it; who is cordoned is somebody's, or not cleaned up yet.
             let agent = node

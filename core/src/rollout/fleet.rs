@@ -24,7 +24,8 @@ pub struct Fleet {
     pub fresh: bool,
 }
 
-/// A group of nodes that somebody else manages as well, such as a `MachineConfigPool`. It matters where nodes are drained.
+/// A group of nodes that somebody else manages as well, such as a `MachineConfigPool`. It matters where nodes are
+/// drained or restart services.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Whether its nodes are to be left alone now: they are about to be changed, or nobody is to change them.
@@ -135,7 +136,7 @@ impl Fleet {
         self.pools.get(node.managed.as_deref()?)
     }
 
-    /// Whether somebody wants the node to be left alone where nodes are drained: it, or all of its group.
+    /// Whether somebody wants the node to be left alone where nodes are drained or restart services: it, or all of its group.
     pub(super) fn holds(&self, node: &Node) -> bool {
         node.held || self.pool(node).is_some_and(|pool| pool.busy)
     }

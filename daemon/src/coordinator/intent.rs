@@ -107,9 +107,12 @@ impl Intent {
         self.spec.probe
     }
 
-    /// Whether nodes are drained.
-    pub(super) fn drains_nodes(&self) -> bool {
-        self.spec.strategy == StrategyWord::Drain
+    /// Whether nodes are drained, or restart services.
+    pub(super) fn disturbs_nodes(&self) -> bool {
+        matches!(
+            self.spec.strategy,
+            StrategyWord::Drain | StrategyWord::Restart
+        )
     }
 
     /// How nodes are drained, where they are.

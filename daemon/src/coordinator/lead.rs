@@ -153,7 +153,7 @@ impl Lead {
             Ok(policy) => policy,
             Err(error) => return self.refuse_spec(rollout, &former, &error).await,
         };
-        if intent.drains_nodes()
+        if intent.disturbs_nodes()
             && let Some(trouble) = &known.pools.trouble
         {
             troubles.push(format!("cannot watch machineconfigpools: {trouble}"));
@@ -284,7 +284,7 @@ impl Lead {
         let none = BTreeMap::new();
         let pools = Pools::of(known.pools.all().unwrap_or(&none));
         // Who shares them with us, nobody knows before they were listed.
-        let unknown = intent.drains_nodes() && known.pools.all().is_none();
+        let unknown = intent.disturbs_nodes() && known.pools.all().is_none();
         let node = |(name, object): (&String, &Arc<NodeObject>)| {
             let record = shown.get(name).map(|record| &**record);
             let mut node = object.node(record, intent.pool_label());

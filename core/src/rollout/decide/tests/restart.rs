@@ -152,3 +152,20 @@ fn a_record_that_is_older_than_the_answer_proves_nothing() {
     cluster.decide();
     assert_eq!(cluster.reserved(), ["a"]);
 }
+
+#[test]
+fn who_is_in_a_group_that_somebody_else_works_on_is_left_alone() {
+    let mut cluster = Cluster::in_waves(&["canary"]);
+    cluster.policy.strategy = Strategy::Restart;
+    cluster.fleet.nodes.insert("a".to_owned(), node("a"));
+    cluster.node("a").managed = Some("worker".to_owned());
+    let busy = Pool {
+        busy: true,
+        ..Pool::default()
+    };
+    cluster.fleet.pools.insert("worker".to_owned(), busy);
+    assert_eq!(cluster.decide(), Some(Waiting::Nodes));
+    cluster.fleet.pools.clear();
+    cluster.decide();
+    assert_eq!(cluster.reserved(), ["a"]);
+}
