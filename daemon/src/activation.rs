@@ -127,12 +127,12 @@ impl Activation {
                     .is_some_and(|one| one.serial == serial && one.answered);
                 // Who has reported that it failed does nothing later, when its slot may be another node's.
                 if !written || answered {
-                    return self.end(serial, Err("files could not be written".to_owned()));
+                    return self.end(serial, not_written()).await;
                 }
                 if !self.journal.is_useful() {
-                    return self.end(serial, Ok(()));
+                    return self.end(serial, Ok(())).await;
                 }
-                if self.journal.advance(serial, Phase::Restarting)? {
+                if self.advance(serial, Phase::Restarting).await? {
                     self.restart(serial, writers).await?;
                 }
                 Ok(())
@@ -144,8 +144,10 @@ impl Activation {
                 let told = self.activated.borrow().as_ref().map(|told| told.serial);
                 match written(passed, board) {
                     Some(true) if told != Some(asked.serial) => {
-                        self.tell(asked.serial, Ok(()), None);
-                        Ok(())
+                        self.end(asked.serial, Ok(())).await
+                    }
+                    Some(false) if told != Some(asked.serial) => {
+                        self.end(asked.serial, not_written()).await
                     }
                     _ => Ok(()),
                 }
@@ -158,13 +160,13 @@ impl Activation {
         match restart(&self.settings, self.bus.as_deref(), &self.journal).await {
             Ok(()) => {
                 tracing::info!(units = ?self.settings.units, "restarted, and back");
-                self.end(serial, Ok(()))
+                self.end(serial, Ok(())).await
             }
             Err(error) if error.has_touched() => {
                 let why = chain(&error);
                 tracing::error!(why, "a restart failed; the former files come back");
                 let phase = Phase::RollingBack(why.clone());
-                if self.journal.advance(serial, phase)? {
+                if self.advance(serial, phase).await? {
                     self.roll_back(serial, why, writers).await?;
                 }
                 Ok(())
@@ -176,7 +178,7 @@ impl Activation {
                     chain(&error)
                 );
                 tracing::error!(why, "cannot restart");
-                self.end(serial, Err(why))
+                self.end(serial, Err(why)).await
             }
         }
     }
@@ -211,16 +213,28 @@ impl Activation {
         };
         tracing::error!(why, "rolled back");
         let restarted = self.journal.last_restart();
-        if self.journal.advance(serial, Phase::Rejected(why.clone()))? {
+        if self.advance(serial, Phase::Rejected(why.clone())).await? {
             self.tell(serial, Err(why), restarted);
             self.journal.publish();
         }
         Ok(())
     }
 
-    fn end(&self, serial: u64, outcome: Result<(), String>) -> Result<(), TargetError> {
-        let restarted = self.journal.last_restart();
-        if self.journal.end(serial)? {
+    async fn advance(&self, serial: u64, phase: Phase) -> Result<bool, TargetError> {
+        let advance = move |journal: &Journal| journal.advance(serial, phase);
+        self.journal.write(advance).await
+    }
+
+    async fn end(&self, serial: u64, outcome: Result<(), String>) -> Result<(), TargetError> {
+        // What was restarted for a former permit was told with that.
+        let stands = self.journal.stands();
+        let own = stands.is_some_and(|(noted, _)| noted == serial);
+        let restarted = self.journal.last_restart().filter(|_| own);
+        if self
+            .journal
+            .write(move |journal| journal.end(serial))
+            .await?
+        {
             self.tell(serial, outcome, restarted);
         }
         Ok(())
@@ -235,10 +249,18 @@ impl Activation {
     }
 }
 
+fn not_written() -> Result<(), String> {
+    let why = "a file could not be written under this permit, so that nothing was restarted";
+    Err(why.to_owned())
+}
+
 /// Whether all targets have what is wished for; `None` while that is not known.
 fn written(passed: &Passed, board: &Board) -> Option<bool> {
     if passed.standing == Standing::Unknown {
         return None;
+    }
+    if passed.wish.withheld {
+        return Some(false);
     }
     let mut all = true;
     for target in board.status().targets {

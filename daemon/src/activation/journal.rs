@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -152,6 +152,18 @@ impl Journal {
             .map(|entry| (entry.serial, entry.phase.clone()))
     }
 
+    /// Writes it on a thread that may wait for a disk.
+    pub(crate) async fn write<T: Send + 'static>(
+        self: &Arc<Self>,
+        write: impl FnOnce(&Self) -> Result<T, TargetError> + Send + 'static,
+    ) -> Result<T, TargetError> {
+        let journal = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || write(&journal)).await {
+            Ok(written) => written,
+            Err(broken) => std::panic::resume_unwind(broken.into_panic()),
+        }
+    }
+
     /// What is not to be tried again, and changes of that.
     pub(crate) fn rejections(&self) -> watch::Receiver<Option<Rejected>> {
         self.rejected.subscribe()
@@ -219,7 +231,10 @@ impl Journal {
     /// Forgets what belongs to this permit, and ends it; false if another one came meanwhile.
     pub(crate) fn end(&self, serial: u64) -> Result<bool, TargetError> {
         let mut state = self.lock();
-        if state.as_ref().is_some_and(|entry| entry.serial != serial) {
+        // One that was rejected is over.
+        let another =
+            |entry: &Entry| entry.serial != serial && !matches!(entry.phase, Phase::Rejected(_));
+        if state.as_ref().is_some_and(another) {
             return Ok(false);
         }
         let mut ended = self.ended();

@@ -1,5 +1,6 @@
 //! Restarts units one after the other, and sees that they are back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
@@ -18,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(super) async fn restart(
     settings: &ActivationSettings,
     bus: Option<&str>,
-    journal: &Journal,
+    journal: &Arc<Journal>,
 ) -> Result<(), RestartError> {
     let deadline = Instant::now() + settings.timeout;
     let systemd = match timeout_at(deadline, Systemd::connect(bus)).await {
@@ -43,13 +44,15 @@ async fn restart_one(
     name: &str,
     settle: Duration,
     deadline: Instant,
-    journal: &Journal,
+    journal: &Arc<Journal>,
 ) -> Result<(), RestartError> {
     let before = unit.state().await?;
     // A restart of the container runtime may end the agent. The next one must not begin it anew, for ever.
-    if journal.restarts(name, &before.invocation)? {
+    let (noted, start) = (name.to_owned(), before.invocation);
+    let due = journal.write(move |journal| journal.restarts(&noted, &start));
+    if due.await? {
         let job = timeout_at(deadline, unit.restart()).await;
-        journal.restarted()?;
+        journal.write(Journal::restarted).await?;
         match job {
             Ok(Ok(result)) if result == "done" => {}
             Ok(Ok(_)) => {

@@ -268,3 +268,22 @@ async fn an_agent_that_is_killed_between_file_and_restart_restarts() {
     assert_eq!(agent.outcome(2).await.outcome, Ok(()));
     assert_eq!(starts(&scene), 2);
 }
+
+#[tokio::test]
+async fn where_a_file_cannot_be_written_nothing_is_restarted_now_or_later() {
+    let (scene, mut agent) = begun(COUNTED).await;
+    // A folder has the file's name.
+    fs::remove_file(scene.file()).unwrap();
+    fs::create_dir(scene.file()).unwrap();
+    agent.take(2, &document(&[A2]));
+    let why = agent.outcome(2).await.outcome.unwrap_err();
+    assert!(why.starts_with("a file could not be written"), "{why}");
+    fs::remove_dir(scene.file()).unwrap();
+    write(&scene.file(), &document(&[A]));
+    agent.take(2, &document(&[A2]));
+    while scene.text() != Some(document(&[A2])) {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(agent.journal.stands(), None);
+    assert_eq!(starts(&scene), 1);
+}

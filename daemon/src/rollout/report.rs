@@ -143,13 +143,15 @@ impl<'a> Activation<'a> {
             Self::None => state,
             _ if !permit.restart => state,
             Self::Ended(ended) if ended.serial == permit.serial => match &ended.outcome {
-                Ok(()) => state,
-                Err(why) => State::Failed("RestartFailed", clipped(why.clone())),
+                Err(why) if !matches!(state, State::Failed(..)) => {
+                    State::Failed("RestartFailed", clipped(why.clone()))
+                }
+                Ok(()) | Err(_) => state,
             },
-            // Whether files or services fail, no more comes of it.
+            // Whatever is wrong, it is told when nothing is done any more: then the slot may be another node's.
             Self::Pending | Self::Ended(_) => match state {
-                State::Held => State::Restarting,
-                state => state,
+                State::Pending => State::Pending,
+                _ => State::Restarting,
             },
         }
     }

@@ -296,3 +296,26 @@ fn a_permit_to_restart_is_answered_when_services_are_back_or_are_not() {
     let told = tell(taken(), Activation::None, None);
     assert_eq!(told.report.unwrap().outcome, ReportedOutcome::Reached);
 }
+
+#[test]
+fn what_is_wrong_is_told_when_nothing_is_restarted_any_more() {
+    let permit = NodePermit {
+        restart: true,
+        ..permit(7)
+    };
+    let tell = |activation: Activation<'_>| {
+        let taken = passed(Standing::Taken(permit.clone()));
+        let targets = [target(TargetState::Failed, 5)];
+        let nothing = NodePullSecretStatus::default();
+        compose(&nothing, &Given::default(), &taken, &targets, activation).unwrap()
+    };
+    assert_eq!(tell(Activation::Pending).report, None);
+    let ended = Activated {
+        serial: 7,
+        outcome: Err("nothing was restarted".to_owned()),
+        restarted: None,
+    };
+    let told = tell(Activation::Ended(&ended));
+    assert_eq!(told.reason, "WriteFailed");
+    assert_eq!(told.report.unwrap().outcome, ReportedOutcome::Failed);
+}
