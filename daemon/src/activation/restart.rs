@@ -74,7 +74,15 @@ async fn stays(
     settle: Duration,
     deadline: Instant,
 ) -> Result<(), RestartError> {
-    let first = unit.state().await?;
+    let mut first = unit.state().await?;
+    // A job that an earlier process has asked for may be under way.
+    while first.is_changing() {
+        if Instant::now() >= deadline {
+            return Err(slow(unit, name).await);
+        }
+        sleep(LOOK).await;
+        first = unit.state().await?;
+    }
     let settled = Instant::now() + settle;
     let mut now = first.clone();
     loop {

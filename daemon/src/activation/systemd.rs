@@ -70,6 +70,12 @@ impl UnitState {
         self.active == "active"
     }
 
+    /// Whether it is on its way to another state. One that has failed, and waits to be started again, is not.
+    pub(super) fn is_changing(&self) -> bool {
+        let changing = ["activating", "deactivating", "reloading"];
+        changing.contains(&&*self.active) && self.sub != "auto-restart"
+    }
+
     /// In systemd's words.
     pub(super) fn words(&self) -> String {
         let Self {

@@ -287,3 +287,21 @@ async fn where_a_file_cannot_be_written_nothing_is_restarted_now_or_later() {
     assert_eq!(agent.journal.stands(), None);
     assert_eq!(starts(&scene), 1);
 }
+
+#[tokio::test]
+async fn an_agent_that_is_killed_while_a_unit_starts_waits_for_it() {
+    let slow =
+        "ExecStartPre=/bin/sh -c 'echo >>FOLDER/starts; sleep 1'\nExecStart=/bin/sleep infinity";
+    let (scene, mut agent) = begun(slow).await;
+    agent.take(2, &document(&[A2]));
+    while starts(&scene) < 2 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    agent.kill().await;
+    let mut next = scene.agent();
+    assert_eq!(next.outcome(2).await.outcome, Ok(()));
+    assert_eq!(
+        (starts(&scene), scene.text().unwrap()),
+        (2, document(&[A2]))
+    );
+}
