@@ -6,6 +6,7 @@
 mod agent;
 mod coordinator;
 mod engine;
+pub mod evictions;
 mod flaw;
 mod oath;
 mod pods;

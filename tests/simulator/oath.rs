@@ -27,9 +27,9 @@ pub(crate) struct Oath {
     promised: BTreeSet<(String, u64)>,
 }
 
-type Kept = Result<(), Violation>;
+pub(crate) type Kept = Result<(), Violation>;
 
-fn broken(promise: &'static str, seen: impl Into<String>) -> Kept {
+pub(crate) fn broken(promise: &'static str, seen: impl Into<String>) -> Kept {
     Err(Violation {
         promise,
         seen: seen.into(),

@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+const PLAN: Plan = Plan {
+    seconds: 150,
+    flaw: None,
+};
+
+/// So many seeds in `make test`; `make bench` plays ten thousand.
+const SEEDS: u64 = 500;
+
+#[test]
+fn no_promise_is_broken() {
+    let (mut drains, mut inspections, mut restarts, mut calm) = (0, 0, 0, 0);
+    let mut answers: BTreeMap<_, usize> = BTreeMap::new();
+    let mut blockers: BTreeMap<_, usize> = BTreeMap::new();
+    for seed in 0..SEEDS {
+        let run = run(seed, PLAN);
+        if let Some(violation) = run.violation {
+            panic!("seed {seed}: {violation:?}\n{}", run.trace.join("\n"));
+        }
+        drains += run.drains;
+        inspections += run.inspections;
+        restarts += run.restarts;
+        calm = calm.max(run.calm);
+        for (sum, counts) in [(&mut answers, run.answers), (&mut blockers, run.blockers)] {
+            for (what, count) in counts {
+                *sum.entry(what).or_default() += count;
+            }
+        }
+    }
+    println!(
+        "{SEEDS} seeds: {drains} nodes emptied, {inspections} inspections, {restarts} restarts, at most {calm} s in the end, 0 violations"
+    );
+    println!("{answers:?}");
+    println!("{blockers:?}");
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    let (one, two) = (run(7, PLAN), run(7, PLAN));
+    assert_eq!((one.trace, one.answers), (two.trace, two.answers));
+}
+
+/// What each mistake breaks.
+#[test]
+fn every_mistake_is_noticed() {
+    let mut wrong = Vec::new();
+    for (flaw, promises) in [
+        (Flaw::NeverLooksAtOrders, &["S7"][..]),
+        (Flaw::LooksAtOrdersOnce, &["S7"]),
+        (Flaw::NamesNoUid, &["S8"]),
+        (Flaw::ReadsByName, &["S8"]),
+        (Flaw::AllowsNoGrace, &["S9"]),
+        (Flaw::EvictsAll, &["S10"]),
+        (Flaw::Forces, &["S10"]),
+        (Flaw::SkipsNobody, &["S10"]),
+        (Flaw::TrustsTheFirstList, &["S11"]),
+        (Flaw::BelievesTheWatch, &["S11"]),
+        (Flaw::RepeatsReplaced, &["S25"]),
+        (Flaw::ForgetsSpending, &["budgets: no more"]),
+        (Flaw::Competes, &["budgets: one", "one eviction"]),
+        (Flaw::IgnoresBudgets, &["budgets: no request"]),
+        (Flaw::NeverBacksOff, &["backoff"]),
+        (Flaw::IgnoresBusyServers, &["L8"]),
+        (Flaw::BlamesPods, &["L8"]),
+        (Flaw::CountsNoBusyTime, &["L8: how long"]),
+        (Flaw::KnowsOneBudget, &["L10"]),
+        (Flaw::SaysNothing, &["L10", "L13"]),
+        (Flaw::WaitsForTheGone, &["L8, L9"]),
+        (Flaw::WaitsForTheUnsent, &["L8, L9"]),
+        (Flaw::NoWaves, &["two waves"]),
+        (Flaw::AsksNobody, &["inspections"]),
+    ] {
+        let plan = Plan {
+            flaw: Some(flaw),
+            ..PLAN
+        };
+        let found = (0..SEEDS).find_map(|seed| Some((seed, run(seed, plan).violation?)));
+        let Some((seed, violation)) = found else {
+            wrong.push(format!("{flaw:?} is not noticed"));
+            continue;
+        };
+        println!("{flaw:?}: seed {seed}: {}", violation.promise);
+        let expected = promises
+            .iter()
+            .any(|promise| violation.promise.starts_with(promise));
+        if !expected {
+            wrong.push(format!("{flaw:?}: {violation:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
