@@ -1,6 +1,6 @@
 //! What goes wrong, and what humans do.
 
-use pullkeeper_core::drain::Phase;
+use pullkeeper_core::drain::{Phase, Pod};
 
 use super::engine::Engine;
 use super::server::{ApiNode, Wanted};
@@ -50,7 +50,7 @@ impl World {
             11 => self.luck.busy = self.until(8_000),
             12 => self.luck.lossy = self.until(15_000),
             13 => self.luck.uncounted = self.until(30_000),
-            14 => self.luck.raced = self.until(20_000),
+            14 => self.luck.raced = self.until(150_000),
             15 => {
                 let app = &self.apps[self.rng.usize(0..self.apps.len())];
                 let app = app.name.clone();
@@ -157,6 +157,32 @@ impl World {
                 self.tell(format!("by hand: {uid} is deleted"));
                 self.server.remove(uid);
             }
+        }
+    }
+
+    /// A pod makes place for another one of its name just when it was listed, and the watch does not tell.
+    pub(super) fn overtake(&mut self, number: u64) {
+        if self.is_calm || self.rng.bool() {
+            return;
+        }
+        let mut nodes = self.engine.nodes.iter();
+        let followed = nodes.find(|(_, node)| node.pods.number == number);
+        let Some(name) = followed.map(|(name, _)| name.clone()) else {
+            return;
+        };
+        let stateful = |pod: &Pod| pod.controller.as_deref() == Some("StatefulSet");
+        let uid = {
+            let mut pods = self.server.pods_of(&name).map(|one| &one.pod);
+            pods.find(|pod| stateful(pod)).map(|pod| pod.uid.clone())
+        };
+        let Some(uid) = uid else {
+            return;
+        };
+        self.tell(format!("{uid} is replaced behind the watch's back"));
+        self.server.remove(&uid);
+        let until = self.until(8_000);
+        if let Some(feed) = self.engine.feed(number) {
+            feed.silence(until);
         }
     }
 

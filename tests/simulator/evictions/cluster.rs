@@ -2,6 +2,7 @@
 
 use pullkeeper_core::drain::{Budget, BudgetName, Phase, Pod};
 
+use super::feed::Follow as _;
 use super::server::{ApiBudget, ApiNode, ApiPod, Change, Wanted, app};
 use super::{Event, NODES, SCHEDULER_LAG, SPARE, World};
 
@@ -212,7 +213,10 @@ impl World {
     pub(super) fn schedule(&mut self, uid: String) {
         let nodes = self.server.nodes.iter();
         let nodes = nodes.filter(|(_, node)| node.cordon.is_none());
-        let nodes: Vec<_> = nodes.map(|(name, _)| name.clone()).collect();
+        let mut nodes: Vec<_> = nodes.map(|(name, _)| name.clone()).collect();
+        if nodes.len() > 1 && self.rng.u32(0..5) != 0 {
+            nodes.retain(|name| name != SPARE);
+        }
         let node = nodes[self.rng.usize(0..nodes.len())].clone();
         let longest = match self.rng.u32(0..4) {
             0 if !self.is_calm => SCHEDULER_LAG,
@@ -229,6 +233,13 @@ impl World {
             return;
         }
         self.tell(format!("{uid} comes to {node}"));
+        let late = self.server.nodes[&node].cordon.is_some() && !self.is_calm;
+        if late && self.rng.bool() {
+            let until = self.now + self.rng.u64(5_000..25_000);
+            if let Some(one) = self.engine.nodes.get_mut(&node) {
+                one.pods.silence(until);
+            }
+        }
         if self.server.change(&uid, |one| one.pod.node = node) {
             let wait = self.rng.u64(300..6_000);
             self.at(wait, Event::Start(uid));
@@ -291,7 +302,8 @@ impl World {
         if let Some(index) = self.apps.iter().position(mine)
             && self.reconciling.insert(index)
         {
-            let wait = self.rng.u64(20..2_000);
+            let longest = [300, 2_000][self.rng.usize(0..2)];
+            let wait = self.rng.u64(20..longest);
             self.at(wait, Event::Reconcile(index));
         }
     }

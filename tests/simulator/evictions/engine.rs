@@ -186,6 +186,9 @@ impl Engine {
     /// Has the pods of a node listed, unless that was asked for just now.
     fn list(&mut self, name: &str, now: Time) {
         let ticket = self.number();
+        if self.makes(Flaw::NeverListsAgain) {
+            return;
+        }
         let Some(node) = self.nodes.get_mut(name) else {
             return;
         };

@@ -5,7 +5,7 @@ use pullkeeper_core::drain::{Answer, Eviction, Phase};
 use super::engine::time;
 use super::flaw::Flaw;
 use super::oath::Oath;
-use super::server::{Change, away, busy};
+use super::server::{Change, away, busy, odd};
 use super::{Event, Time, World};
 use crate::oath::Kept;
 
@@ -95,12 +95,16 @@ impl World {
                 self.at(wait, Event::Again(number));
             }
             Event::Tell(_, version) => _ = feed.hear(version, &self.server, now),
-            Event::Fetch(_, ticket) => feed.fetch(ticket, &self.server),
+            Event::Fetch(_, ticket) => {
+                feed.fetch(ticket, &self.server);
+                self.overtake(number);
+            }
             Event::List(_, ticket) => {
                 if feed.hear_list(ticket, now) {
                     // The watch begins where the list was.
                     let version = self.server.version();
-                    self.at(1, Event::Tell(number, version));
+                    let wait = feed.silent().saturating_sub(now) + 1;
+                    self.at(wait, Event::Tell(number, version));
                 }
             }
             Event::Mend(_) if feed.ticket().is_none() => {
@@ -241,9 +245,11 @@ impl World {
     /// The server gets an eviction.
     fn arrive(&mut self, epoch: u64, eviction: Eviction, sent: &Eviction) -> Kept {
         Oath::arrives(sent, &self.server, &self.options)?;
-        let raced = self.now < self.luck.raced && self.rng.bool();
+        let raced = self.now < self.luck.raced;
         let answer = if self.now < self.luck.busy {
             busy(self.rng.u32(0..4))
+        } else if !self.is_calm && self.rng.u32(0..60) == 0 {
+            odd(self.rng.usize(0..3))
         } else {
             self.server.evict(sent, false, raced, self.now)
         };

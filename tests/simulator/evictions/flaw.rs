@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Time;
-use pullkeeper_core::drain::{Answer, Budget, Eviction, Options, Pods, Step};
+use pullkeeper_core::drain::{Answer, Budget, Eviction, Options, Pods, Reason, Step};
 
 /// A mistake that an engine makes, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum Flaw {
     WaitsForTheGone,
     /// Waits for ever for an answer to what it has not sent.
     WaitsForTheUnsent,
+    /// Has no pods listed when only that would tell.
+    NeverListsAgain,
     /// Evicts what is critical with all others.
     NoWaves,
     /// Finds out nothing before it cordons.
@@ -111,7 +113,8 @@ impl Flaw {
             }
             Self::SaysNothing => {
                 for left in step.left.values_mut() {
-                    left.blockers.clear();
+                    left.blockers
+                        .retain(|one| one.reason == Reason::ManyDisruptionBudgets);
                 }
             }
             Self::CountsNoBusyTime => {

@@ -33,7 +33,7 @@ impl World {
         for name in NODES {
             match self.lead.tasks.get(name).cloned() {
                 Some((task, since)) => self.go_on(name, &task, since)?,
-                None if self.is_calm || self.rng.u32(0..4) == 0 => self.begin(name)?,
+                None if self.is_calm || self.rng.u32(0..12) == 0 => self.begin(name)?,
                 None => {}
             }
         }

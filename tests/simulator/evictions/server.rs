@@ -109,6 +109,19 @@ pub(super) fn away() -> Answer {
     no(503, "no endpoints", &[], 0)
 }
 
+/// What a server says for reasons of its own.
+pub(super) fn odd(number: usize) -> Answer {
+    let (code, message) = [
+        (
+            403,
+            "pod disruption budget has too many evictions unconfirmed",
+        ),
+        (422, "ValidatingAdmissionPolicy denied request"),
+        (500, "etcdserver: no leader"),
+    ][number];
+    no(code, message, &[], 0)
+}
+
 impl Server {
     pub(super) fn version(&self) -> usize {
         self.log.len()

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 const PLAN: Plan = Plan {
-    seconds: 150,
+    seconds: 240,
     flaw: None,
 };
 
@@ -53,23 +53,24 @@ fn every_mistake_is_noticed() {
         (Flaw::NamesNoUid, &["S8"]),
         (Flaw::ReadsByName, &["S8"]),
         (Flaw::AllowsNoGrace, &["S9"]),
-        (Flaw::EvictsAll, &["S10"]),
+        (Flaw::EvictsAll, &["S10", "one eviction"]),
         (Flaw::Forces, &["S10"]),
         (Flaw::SkipsNobody, &["S10"]),
         (Flaw::TrustsTheFirstList, &["S11"]),
         (Flaw::BelievesTheWatch, &["S11"]),
         (Flaw::RepeatsReplaced, &["S25"]),
         (Flaw::ForgetsSpending, &["budgets: no more"]),
-        (Flaw::Competes, &["budgets: one", "one eviction"]),
+        (Flaw::Competes, &["budgets: one", "one eviction", "L8, L9"]),
         (Flaw::IgnoresBudgets, &["budgets: no request"]),
         (Flaw::NeverBacksOff, &["backoff"]),
         (Flaw::IgnoresBusyServers, &["L8"]),
         (Flaw::BlamesPods, &["L8"]),
         (Flaw::CountsNoBusyTime, &["L8: how long"]),
         (Flaw::KnowsOneBudget, &["L10"]),
-        (Flaw::SaysNothing, &["L10", "L13"]),
+        (Flaw::SaysNothing, &["L13"]),
         (Flaw::WaitsForTheGone, &["L8, L9"]),
         (Flaw::WaitsForTheUnsent, &["L8, L9"]),
+        (Flaw::NeverListsAgain, &["L9"]),
         (Flaw::NoWaves, &["two waves"]),
         (Flaw::AsksNobody, &["inspections"]),
     ] {
