@@ -112,6 +112,18 @@ impl Blocker {
         Self::new(pod, Reason::DisruptionBudget, message)
     }
 
+    /// What follows from a budget that others change whenever it is asked.
+    pub(super) fn of_races(pod: &Pod, budgets: &[&Budget]) -> Self {
+        let which = match budgets {
+            [budget] => format!("PodDisruptionBudget {}", budget.name),
+            _ => "a PodDisruptionBudget of this pod".to_owned(),
+        };
+        let message = format!(
+            "{which} is changed by others all the time, so that the API server can count no eviction"
+        );
+        Self::new(pod, Reason::DisruptionBudget, message)
+    }
+
     pub(super) fn of_refusal(pod: &Pod, message: &str) -> Self {
         let message = format!("the eviction is refused: {}", clipped(message));
         Self::new(pod, Reason::Refused, message)

@@ -23,6 +23,8 @@ pub(super) struct Attempt {
     sent: Option<Sent>,
     /// Refusals in a row.
     failures: u32,
+    /// Lost races in a row.
+    races: u32,
     not_before: Duration,
     recheck: Option<Recheck>,
     said: Said,
@@ -55,6 +57,7 @@ enum Said {
     Gone,
     Replaced,
     Budget,
+    Raced,
     Many,
     Namespace,
     Refused(String),
@@ -146,12 +149,19 @@ impl Attempt {
                 self.not_before = now + MANY;
             }
             Answer::NamespaceTerminating => self.said = Said::Namespace,
-            // Neither says anything about the pod.
+            // Neither says anything about the pod, but races may be lost for ever.
             Answer::Raced { retry_after } => {
                 let wait = spread((*retry_after).min(LONGEST_RETRY_AFTER), chance);
                 self.not_before = now + wait;
+                self.races += 1;
+                if self.races > 1 {
+                    self.said = Said::Raced;
+                }
             }
             Answer::Busy { .. } => {}
+        }
+        if !matches!(answer, Answer::Raced { .. } | Answer::Busy { .. }) {
+            self.races = 0;
         }
         sent.budget
     }
@@ -198,6 +208,7 @@ impl Attempt {
     pub(super) fn blocker(&self, pod: &Pod, budgets: &[&Budget]) -> Option<Blocker> {
         match &self.said {
             Said::Budget => Some(Blocker::of_budget(pod, budgets)),
+            Said::Raced => Some(Blocker::of_races(pod, budgets)),
             Said::Many => Some(Blocker::of_many(pod, budgets)),
             Said::Namespace => Some(Blocker::of_namespace(pod)),
             Said::Refused(message) => Some(Blocker::of_refusal(pod, message)),

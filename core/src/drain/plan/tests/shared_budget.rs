@@ -77,3 +77,23 @@ fn nodes_that_share_a_budget_are_drained_whatever_is_answered() {
         }
     }
 }
+
+#[test]
+fn races_that_are_lost_again_and_again_are_told() {
+    let mut scene = Scene::of([pod("front-1")]).with(budget("front", "front", 1));
+    let retry_after = seconds(10);
+    assert_eq!(scene.sent(), ["front-1"]);
+    scene.answer("front-1", Answer::Raced { retry_after });
+    assert!(scene.reasons().is_empty());
+    scene.wait(10);
+    assert_eq!(scene.sent(), ["front-1"]);
+    scene.answer("front-1", Answer::Raced { retry_after });
+    let blockers = scene.look().left["n1"].blockers.clone();
+    assert_eq!(blockers.len(), 1);
+    assert_eq!(blockers[0].reason, Reason::DisruptionBudget);
+    let message = &blockers[0].message;
+    assert!(
+        message.contains("web/front is changed by others"),
+        "{message}"
+    );
+}
