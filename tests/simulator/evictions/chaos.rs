@@ -19,8 +19,10 @@ impl World {
             1 | 2 => self.cut(),
             3 => {
                 let until = self.until(25_000);
-                if let Some(feed) = self.any_feed() {
-                    self.engine.feed(feed).map(|feed| feed.silence(until));
+                if let Some(number) = self.any_feed()
+                    && let Some(feed) = self.engine.feed(number)
+                {
+                    feed.silence(until);
                 }
             }
             4 if self.lead.tasks.contains_key(name) => {
@@ -34,8 +36,8 @@ impl World {
                 let index = self.rng.usize(0..self.apps.len());
                 let app = self.apps[index].name.clone();
                 let more = self.server.budgets.keys();
-                let more = more.filter(|one| one.name == format!("more-{app}"));
-                match more.cloned().next() {
+                let mut more = more.filter(|one| one.name == format!("more-{app}"));
+                match more.next().cloned() {
                     Some(name) => self.server.remove_budget(&name),
                     None => self.guard(index, "more"),
                 }
@@ -50,7 +52,7 @@ impl World {
             11 => self.luck.busy = self.until(8_000),
             12 => self.luck.lossy = self.until(15_000),
             13 => self.luck.uncounted = self.until(30_000),
-            14 => self.luck.raced = self.until(150_000),
+            14 => self.luck.raced = self.luck.raced.max(self.until(150_000)),
             15 => {
                 let app = &self.apps[self.rng.usize(0..self.apps.len())];
                 let app = app.name.clone();

@@ -99,13 +99,11 @@ impl World {
                 feed.fetch(ticket, &self.server);
                 self.overtake(number);
             }
-            Event::List(_, ticket) => {
-                if feed.hear_list(ticket, now) {
-                    // The watch begins where the list was.
-                    let version = self.server.version();
-                    let wait = feed.silent().saturating_sub(now) + 1;
-                    self.at(wait, Event::Tell(number, version));
-                }
+            Event::List(_, ticket) if feed.hear_list(ticket, now) => {
+                // The watch begins where the list was.
+                let version = self.server.version();
+                let wait = feed.silent().saturating_sub(now) + 1;
+                self.at(wait, Event::Tell(number, version));
             }
             Event::Mend(_) if feed.ticket().is_none() => {
                 feed.mend(now);
@@ -210,12 +208,6 @@ impl World {
             flaw.miswrites(&mut sent, namesake.as_deref());
         }
         self.oath.sent(&sent, &self.engine, self.now)?;
-        if self.flaw == Some(Flaw::Competes) {
-            let now = time(self.now);
-            self.engine
-                .plan
-                .answered(&eviction, &Answer::Accepted, 0.0, now);
-        }
         let (epoch, wait) = (self.engine.epoch, self.lag());
         if self.is_unlucky() {
             self.tell(format!("{} gets lost", eviction.uid));

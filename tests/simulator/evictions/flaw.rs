@@ -33,7 +33,7 @@ pub enum Flaw {
     RepeatsReplaced,
     /// Takes a budget for unspent that nobody has counted again.
     ForgetsSpending,
-    /// Does not wait for the answer before another pod of the budget goes.
+    /// Takes a budget for another one whenever it looks, and does not wait until the last eviction is answered.
     Competes,
     /// Asks the API server however often a budget says no.
     IgnoresBudgets,
@@ -89,6 +89,11 @@ impl Flaw {
             Self::ForgetsSpending => {
                 for budget in budgets {
                     budget.version = now.to_string();
+                }
+            }
+            Self::Competes => {
+                for budget in budgets {
+                    budget.name.name = format!("{}-{now}", budget.name.name);
                 }
             }
             Self::IgnoresBudgets => {

@@ -14,7 +14,7 @@ use crate::oath::{Kept, broken};
 /// What the lead wants.
 #[derive(Default)]
 pub(super) struct Lead {
-    /// The nodes that are cordoned.
+    /// The nodes that are cordoned, and until when.
     pub(super) tasks: BTreeMap<String, (Task, Time)>,
     pub(super) paused: bool,
     /// Until when it says nothing.
@@ -32,7 +32,7 @@ impl World {
         }
         for name in NODES {
             match self.lead.tasks.get(name).cloned() {
-                Some((task, since)) => self.go_on(name, &task, since)?,
+                Some((task, until)) => self.go_on(name, &task, until)?,
                 None if self.is_calm || self.rng.u32(0..12) == 0 => self.begin(name)?,
                 None => {}
             }
@@ -56,7 +56,8 @@ impl World {
         self.cordon(name, Some(serial));
         let task = Task { uid, serial };
         self.tell(format!("{name} is to be emptied, {serial}"));
-        self.lead.tasks.insert(name.to_owned(), (task, self.now));
+        let until = self.now + self.rng.u64(40_000..200_000);
+        self.lead.tasks.insert(name.to_owned(), (task, until));
         Ok(())
     }
 
@@ -67,7 +68,7 @@ impl World {
         }
     }
 
-    fn go_on(&mut self, name: &str, task: &Task, since: Time) -> Kept {
+    fn go_on(&mut self, name: &str, task: &Task, until: Time) -> Kept {
         let node = self.server.nodes.get(name);
         let ours =
             node.is_some_and(|node| node.uid == task.uid && node.cordon == Some(task.serial));
@@ -102,7 +103,7 @@ impl World {
             if blockers.filter(|one| never(one.reason)).count() == seen.left.left {
                 self.done.insert(name.to_owned());
             }
-        } else if self.now > since + self.rng.u64(40_000..300_000) {
+        } else if self.now > until {
             self.tell(format!("{name} takes too long"));
             self.cordon(name, None);
             self.lead.tasks.remove(name);

@@ -37,7 +37,8 @@ pub(super) struct Oath {
     waits: BTreeMap<String, Wait>,
     busy: Duration,
     throttled: BTreeMap<String, (usize, Duration)>,
-    stuck: BTreeMap<String, (BTreeSet<String>, Time)>,
+    /// For how long nothing was said of a pod while it could have gone, and when that was last looked at.
+    mute: BTreeMap<String, (Time, Time)>,
 }
 
 /// An eviction without an answer.
@@ -108,6 +109,7 @@ impl Oath {
         let all = looked.pods.values().flat_map(|node| &node.pods);
         let present: BTreeSet<_> = all.map(|pod| &pod.uid).collect();
         let (waits, flights) = (&mut self.waits, &self.flights);
+        self.mute.retain(|uid, _| present.contains(uid));
         waits.retain(|uid, _| present.contains(uid) || flights.contains_key(uid));
         for eviction in &looked.step.evictions {
             self.decided(eviction, looked, engine, time(now))?;

@@ -1,12 +1,11 @@
 //! What is told of a node.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pullkeeper_core::drain::{Fate, Reason};
 
 use super::wait::Why;
-use super::{Oath, known};
+use super::{CRITICAL, Oath, known};
 use crate::evictions::Time;
 use crate::evictions::engine::{Engine, Looked, time};
 use crate::oath::{Kept, broken};
@@ -19,7 +18,6 @@ impl Oath {
     pub(super) fn tells(&mut self, looked: &Looked, engine: &Engine, now: Time) -> Kept {
         let left = &looked.step.left;
         self.throttled.retain(|name, _| left.contains_key(name));
-        self.stuck.retain(|name, _| left.contains_key(name));
         for (name, left) in left {
             let (count, throttled) = self.throttled.entry(name.clone()).or_default();
             *count = left.left;
@@ -65,27 +63,28 @@ impl Oath {
     /// What makes no progress has a reason.
     fn gives_a_reason(&mut self, name: &str, looked: &Looked, engine: &Engine, now: Time) -> Kept {
         let (left, node) = (&looked.step.left[name], &looked.pods[name]);
-        let mut uids = BTreeSet::new();
-        let mut ending = false;
-        for pod in &node.pods {
+        let others = node.pods.iter().any(|pod| {
             let fate = pod.fate(&engine.options);
-            ending |= fate == Fate::Leaving && !pod.overdue;
-            if fate != Fate::Stays {
-                uids.insert(pod.uid.clone());
+            pod.priority < CRITICAL && matches!(fate, Fate::Goes | Fate::Leaving)
+        });
+        let counts = node.open && self.busy <= time(now);
+        for pod in &node.pods {
+            let (path, fate) = (pod.path(), pod.fate(&engine.options));
+            let told = left.blockers.iter().any(|one| one.pod == path);
+            let ends = fate == Fate::Leaving && !pod.overdue;
+            let last = pod.priority >= CRITICAL && others;
+            let mute = self.mute.entry(pod.uid.clone()).or_insert((0, now));
+            if counts {
+                mute.0 += now.saturating_sub(mute.1);
             }
-        }
-        let moves = left.left == 0
-            || !left.blockers.is_empty()
-            || !node.open
-            || self.busy > time(now)
-            || ending;
-        let stuck = self.stuck.entry(name.to_owned()).or_default();
-        if moves || stuck.0 != uids {
-            *stuck = (uids, now);
-        }
-        if now > stuck.1 + PATIENCE {
-            let what = format!("{name}: {left:?} {:?} {:?}", stuck.0, self.waits);
-            return broken("L13: what makes no progress has a reason", what);
+            mute.1 = now;
+            if told || fate == Fate::Stays || ends || last {
+                mute.0 = 0;
+            }
+            if mute.0 > PATIENCE {
+                let what = format!("{path}: {fate:?} {:?}", self.waits.get(&pod.uid));
+                return broken("L13: what makes no progress has a reason", what);
+            }
         }
         Ok(())
     }
