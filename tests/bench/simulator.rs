@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike as _};
-use pullkeeper_simulator::{Plan, roll_out, run};
+use pullkeeper_simulator::{Plan, evictions, roll_out, run};
 
 use crate::figures::Figures;
 
@@ -29,9 +29,25 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<()> {
         }
     }
     ensure!(actions > 50_000, "too little happened: {actions} actions");
+    let plan = evictions::Plan {
+        seconds: 240,
+        flaw: None,
+    };
+    let (mut sent, mut drains) = (0, 0);
+    for seed in 0..SEEDS {
+        let run = evictions::run(seed, plan);
+        sent += run.answers.values().sum::<usize>();
+        drains += run.drains;
+        if let Some(violation) = run.violation {
+            violations += 1;
+            let trace = run.trace.join("\n");
+            println!("evictions, seed {seed}: {violation:?}\n{trace}");
+        }
+    }
+    ensure!(drains > 20_000, "too little happened: {drains} drains");
     let how = format!(
         "broken promises of the rollout's decisions in {SEEDS} seeds with 12 nodes and 3 coordinators, {actions} permits \
-         acted on"
+         acted on, and of evictions in as many, {sent} answers, {drains} nodes emptied"
     );
     figures.lower(
         "simulator_violations",
