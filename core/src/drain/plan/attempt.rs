@@ -96,6 +96,10 @@ impl Attempt {
     /// It is sent now.
     pub(super) fn sent(&mut self, budget: Option<BudgetName>, budgets: &[&Budget]) {
         self.sent = Some(Sent { budget });
+        // What was too many has changed, or is asked about anew. It is no reason to pass over what is said to this.
+        if matches!(self.said, Said::Many) {
+            (self.said, self.not_before) = (Said::Nothing, Duration::ZERO);
+        }
         self.budgets = meaning(budgets);
     }
 

@@ -97,3 +97,25 @@ fn races_that_are_lost_again_and_again_are_told() {
         "{message}"
     );
 }
+
+#[test]
+fn a_lost_race_after_too_many_budgets_is_waited_for_all_the_same() {
+    let mut scene = Scene::of([pod("front-1")]).with(budget("front", "front", 1));
+    assert_eq!(scene.sent(), ["front-1"]);
+    scene.answer("front-1", Answer::TooManyBudgets);
+    scene.wait(60);
+    assert_eq!(scene.sent(), ["front-1"]);
+    let retry_after = seconds(10);
+    scene.answer("front-1", Answer::Raced { retry_after });
+    let changed = Budget {
+        generation: 2,
+        observed_generation: 2,
+        version: "2".to_owned(),
+        ..budget("front", "front", 1)
+    };
+    scene.budgets[0] = changed;
+    scene.wait(5);
+    assert!(scene.sent().is_empty());
+    scene.wait(5);
+    assert_eq!(scene.sent(), ["front-1"]);
+}
