@@ -10,8 +10,9 @@ use crate::evictions::Time;
 use crate::evictions::engine::{Engine, Looked, time};
 use crate::oath::{Kept, broken};
 
-/// After so long without progress there is a blocker.
-const PATIENCE: Time = 75_000;
+/// After so long without progress there is a blocker. What others may have spent of a budget is waited for in silence: 30 seconds
+/// for the answer, and 60 for another version of the budget.
+const PATIENCE: Time = 100_000;
 
 impl Oath {
     /// What is said of each node.
