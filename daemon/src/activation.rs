@@ -190,7 +190,16 @@ impl Activation {
         why: String,
         writers: &Writers,
     ) -> Result<(), TargetError> {
-        for (path, former) in self.journal.formers() {
+        let formers = self.journal.formers();
+        let lost = formers.iter().any(|(_, former)| former.is_lost());
+        for (path, former) in formers {
+            if former.is_lost() {
+                tracing::warn!(
+                    path = %path.display(),
+                    "an earlier process knew what was in this file; it stays as it is"
+                );
+                continue;
+            }
             let Some(writer) = writers.get(&path) else {
                 tracing::warn!(path = %path.display(), "no target any more; the file stays as it is");
                 continue;
@@ -203,12 +212,17 @@ impl Activation {
             tracing::warn!(path = %path.display(), "the former file is back");
         }
         let again = restart(&self.settings, self.bus.as_deref(), &self.journal).await;
+        let files = if lost {
+            "the agent was restarted meanwhile and does not know any more what was there, so that files stay as they are"
+        } else {
+            "the former files are back"
+        };
         let why = match again {
-            Ok(()) => format!("{why}; the former files are back, and so are the services"),
+            Ok(()) => format!("{why}; {files}; the services are back"),
             Err(RestartError::Journal(error)) => return Err(error),
             Err(error) => {
                 let again = chain(&error);
-                format!("{why}; the former files are back, and the services are not: {again}")
+                format!("{why}; {files}; the services are not back: {again}")
             }
         };
         tracing::error!(why, "rolled back");

@@ -1,15 +1,12 @@
 //! What a restart has to undo, kept in the state directory until the services are back.
 //!
-//! The agent may end at any moment: services that are restarted may take it with them. Whoever comes next reads here what was
-//! there before and how far it came. While a restart is under way the former content is part of it; nothing of that stays
-//! once it has ended, whichever way.
+//! The agent may end at any moment: services that are restarted may take it with them. Whoever comes next reads here how far it
+//! came, and whether there was a file. What was in it is known to one process alone, and is never in this file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,10 +68,13 @@ pub(crate) enum Phase {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Former {
-    /// Its bytes, in base64; `None` where there was no file.
-    content: Option<Zeroizing<String>>,
-    /// The record of managed entries that belonged to it, in base64.
-    record: Zeroizing<String>,
+    /// What was in it, as long as this process lasts: there is no second copy of a credential on disk.
+    #[serde(skip)]
+    content: Option<Bytes>,
+    /// Whether there was a file.
+    existed: bool,
+    /// The record of managed entries that belonged to it. It has keyed hashes alone.
+    record: String,
     /// Whether services may keep in memory what was in it and is not any more.
     useful: bool,
 }
@@ -82,20 +82,23 @@ pub(crate) struct Former {
 impl Former {
     /// A file as it is before it is replaced.
     pub(crate) fn new(content: Option<&[u8]>, record: &[u8], useful: bool) -> Self {
-        let encoded = |bytes: &[u8]| Zeroizing::new(STANDARD.encode(bytes));
         Self {
-            content: content.map(encoded),
-            record: encoded(record),
+            content: content.map(|bytes| Zeroizing::new(bytes.to_vec())),
+            existed: content.is_some(),
+            record: String::from_utf8_lossy(record).into_owned(),
             useful,
         }
     }
 
-    /// Its bytes, and those of the record of managed entries.
-    pub(crate) fn bytes(&self) -> Option<(Option<Bytes>, Bytes)> {
-        let decoded =
-            |text: &Zeroizing<String>| STANDARD.decode(text.as_bytes()).map(Zeroizing::new);
-        let content = self.content.as_ref().map(decoded).transpose().ok()?;
-        Some((content, decoded(&self.record).ok()?))
+    /// Whether only a process knew what was there that is no more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.existed && self.content.is_none()
+    }
+
+    /// Its bytes, where there was a file, and those of the record of managed entries.
+    pub(crate) fn parts(&self) -> (Option<&[u8]>, &[u8]) {
+        let content = self.content.as_ref().map(|bytes| bytes.as_slice());
+        (content, self.record.as_bytes())
     }
 }
 

@@ -73,7 +73,7 @@ async fn when_a_service_does_not_start_the_former_file_comes_back_and_so_does_th
         "{why}"
     );
     assert!(
-        why.ends_with("the former files are back, and so are the services"),
+        why.ends_with("the former files are back; the services are back"),
         "{why}"
     );
     assert!(!why.contains("dXM6"));
@@ -124,7 +124,7 @@ async fn when_there_was_no_file_there_is_none_again_and_never_an_empty_one() {
     agent.take(1, &document(&[A]));
     let why = agent.outcome(1).await.outcome.unwrap_err();
     assert!(
-        why.contains("the former files are back, and so are the services"),
+        why.contains("the former files are back; the services are back"),
         "{why}"
     );
     assert_eq!(scene.text(), None);
@@ -170,7 +170,7 @@ async fn what_does_not_answer_is_not_well() {
         why.starts_with("http://127.0.0.1:1/healthz does not answer 200"),
         "{why}"
     );
-    assert!(why.contains("and the services are not"), "{why}");
+    assert!(why.contains("the services are not back"), "{why}");
     assert_eq!(scene.text().unwrap(), document(&[A]));
 }
 
@@ -228,30 +228,35 @@ async fn an_agent_that_is_killed_while_services_settle_does_not_restart_them_aga
 
 #[tokio::test]
 async fn an_agent_that_is_killed_before_the_rollback_ends_it_after_its_start() {
-    let (scene, mut agent) = begun(PICKY).await;
-    agent.take(2, &document(&[A2]));
-    agent
-        .until(|phase| matches!(phase, Phase::RollingBack(_)))
-        .await;
+    let (scene, agent) = begun(PICKY).await;
     agent.kill().await;
+    // What a kill leaves at that point.
+    let journal = journaled(&scene);
+    let down = "it.service did not come back".to_owned();
+    assert!(journal.advance(2, Phase::RollingBack(down)).unwrap());
+    drop(journal);
+    // What was in the file went with the process: it is kept nowhere else.
+    let written = fs::read_to_string(scene.at("state/activation.json")).unwrap();
+    assert!(written.contains("RollingBack") && !written.contains(A.1) && !written.contains(A2.1));
     let mut next = scene.agent();
     // It is refused from the start, so that nobody writes it meanwhile.
     assert!(next.journal.rejections().borrow().is_some());
-    next.refuse(&document(&[A]));
     let why = next.outcome(2).await.outcome.unwrap_err();
     assert!(
-        why.contains("the former files are back, and so are the services"),
+        why.contains("does not know any more what was there"),
         "{why}"
     );
+    assert!(why.contains("the services are not back"), "{why}");
+    assert_eq!(scene.text().unwrap(), document(&[A2]));
+    // With the next version everything is well.
+    next.take(3, &document(&[A]));
+    assert_eq!(next.outcome(3).await.outcome, Ok(()));
     assert_eq!(scene.text().unwrap(), document(&[A]));
     assert!(scene.state("it.service").await.is_up());
 }
 
-#[tokio::test]
-async fn an_agent_that_is_killed_between_file_and_restart_restarts() {
-    let (mut scene, agent) = begun(COUNTED).await;
-    agent.kill().await;
-    // What a kill leaves at that point is a journal and a new file.
+/// A file that was replaced under the second permit, and the journal that says so.
+fn journaled(scene: &Scene) -> Journal {
     let journal = Journal::open(&scene.at("state"));
     let restart = crate::gate::Restart {
         serial: 2,
@@ -260,7 +265,15 @@ async fn an_agent_that_is_killed_between_file_and_restart_restarts() {
     let former = Former::new(Some(document(&[A]).as_bytes()), b"{}", true);
     assert!(journal.begin(restart, &scene.file(), former).unwrap());
     write(&scene.file(), &document(&[A2]));
-    drop(journal);
+    journal
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_between_file_and_restart_restarts() {
+    let (mut scene, agent) = begun(COUNTED).await;
+    agent.kill().await;
+    // What a kill leaves at that point is a journal and a new file.
+    drop(journaled(&scene));
     scene.settings.settle = Duration::from_millis(300);
     let mut agent = scene.agent();
     assert_eq!(starts(&scene), 1);

@@ -76,7 +76,7 @@ pub static KEYS: &[Key] = &[
         also_environment: None,
         kind: Kind::Path,
         default: Fallback::Toml("\"/var/lib/pullkeeper\""),
-        meaning: "Directory for what the agent must remember between runs: names of the entries that it manages and keyed hashes; and, only while services are restarted (`activation.units`), the former files.",
+        meaning: "Directory for what the agent must remember between runs: names of the entries that it manages and keyed hashes, and how far a restart of services is.",
     },
     Key {
         path: "resync_interval",

@@ -102,15 +102,13 @@ impl Installer {
     /// Puts the file back as it was before it was replaced under this permit, and leaves it so while that is wished for.
     pub(crate) fn restore(&mut self, serial: u64, former: &Former) -> Result<(), InstallError> {
         let target = self.target()?;
-        let Some((content, record)) = former.bytes() else {
-            return Ok(());
-        };
+        let (content, record) = former.parts();
         let ours = self.record.load()?;
-        let former = Ledger::from_json(&record).unwrap_or_else(|_| ours.clone());
+        let former = Ledger::from_json(record).unwrap_or_else(|_| ours.clone());
         // Both are recognised as ours, whenever this ends.
         self.record.keep(&former.or(&ours))?;
         match content {
-            Some(bytes) => target.replace(&bytes).map(drop)?,
+            Some(bytes) => target.replace(bytes).map(drop)?,
             None => target.remove()?,
         }
         self.record.keep(&former)?;

@@ -315,19 +315,6 @@ impl Agent {
         told.unwrap().unwrap().clone().unwrap()
     }
 
-    /// Waits until the journal says this.
-    pub(super) async fn until(&self, phase: impl Fn(&Phase) -> bool) {
-        let begun = Instant::now();
-        while !self
-            .journal
-            .stands()
-            .is_some_and(|(_, stands)| phase(&stands))
-        {
-            assert!(begun.elapsed() < PATIENCE, "{:?}", self.journal.stands());
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-
     /// Ends at once, whatever it does.
     pub(super) async fn kill(mut self) {
         self.tasks.shutdown().await;
