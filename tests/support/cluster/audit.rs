@@ -43,7 +43,8 @@ pub struct AuditEvent {
 /// The subject of a request.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AuditUser {
-    /// As RBAC sees it: [`super::Identity::name`].
+    /// As RBAC sees it: [`super::Identity::name`]; empty for who has not said who it is, or not truly.
+    #[serde(default)]
     pub username: String,
 }
 
