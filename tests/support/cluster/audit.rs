@@ -131,3 +131,22 @@ fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D:
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(serde::de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_is_not_known_has_no_name() {
+        let event = json!({
+            "verb": "get", "requestURI": "/api/v1/nodes", "user": {}, "stage": "ResponseStarted",
+            "responseStatus": {"code": 401},
+            "requestReceivedTimestamp": "2026-01-01T00:00:00.000000Z",
+            "stageTimestamp": "2026-01-01T00:00:00.000000Z",
+        });
+        let event: AuditEvent = serde_json::from_value(event).unwrap();
+        assert_eq!(event.user.username, "");
+    }
+}
