@@ -15,7 +15,7 @@ check: ## fast loop: format, lints, documentation, unit and property tests; need
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	$(CARGO) test --locked -p pullkeeper-core -p pullkeeper-daemon -p pullkeeper-helper
+	$(CARGO) test --locked -p pullkeeper-core -p pullkeeper-daemon -p pullkeeper-helper -- --skip real_systemd
 
 test: ## everything, on real parts; builds them once into ~/.cache/pullkeeper
 	@tests/run

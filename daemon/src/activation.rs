@@ -310,4 +310,4 @@ async fn put_back(
 }
 
 #[cfg(test)]
-mod tests;
+mod real_systemd;

@@ -74,7 +74,8 @@ impl Scene {
             unit(name, format!("[Service]\n{text}"));
         }
         let (cgroups, enter) = cgroups();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/activation/tests/systemd.sh");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("src/activation/real_systemd/systemd.sh");
         let log = fs::File::create(at("log")).unwrap();
         let init = Command::new("sh")
             .arg("-c")
