@@ -1,6 +1,6 @@
 //! What people are told of nodes that are not drained: in the record of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -30,9 +30,9 @@ pub(in super::super) type LastBlockers = BTreeMap<String, Vec<Blocker>>;
 impl Lead {
     /// Remembers what kept the pods of nodes that are looked at now.
     pub(super) fn remember(&mut self, drained: &BTreeMap<String, DrainSeen>, ledger: &Ledger) {
-        let parked: Vec<_> = ledger.parked.values().map(|one| &one.node).collect();
+        let parked: BTreeSet<_> = ledger.parked.values().map(|one| &one.node).collect();
         self.blockers
-            .retain(|node, _| ledger.reservations.contains_key(node) || parked.contains(&node));
+            .retain(|node, _| ledger.reservations.contains_key(node) || parked.contains(node));
         for (node, seen) in drained.iter().filter(|(_, seen)| !seen.blockers.is_empty()) {
             self.blockers.insert(node.clone(), seen.blockers.clone());
         }
@@ -46,26 +46,25 @@ impl Lead {
         ledger: &Ledger,
     ) {
         let now = Timestamp::now();
-        let wanted = records.values().filter_map(|record| {
-            let former = record.spec.blocked.as_ref();
-            let mut wanted = self.blocks(record, drained, ledger, now);
-            if let (Some(wanted), Some(former)) = (&mut wanted, former)
-                && wanted.reason == former.reason
+        let blocked = records.values().map(|record| {
+            let mut blocked = self.blocks(record, drained, ledger, now);
+            if let (Some(blocked), Some(former)) = (&mut blocked, &record.spec.blocked)
+                && blocked.reason == former.reason
             {
-                wanted.since.clone_from(&former.since);
+                blocked.since.clone_from(&former.since);
             }
-            (wanted.as_ref() != former).then_some((record, wanted))
+            (record, blocked)
         });
-        let wanted: Vec<_> = wanted.collect();
-        self.desk.blocked(records.values().filter_map(|record| {
-            let changed = wanted
+        let blocked: Vec<_> = blocked.collect();
+        self.desk.blocked(
+            blocked
                 .iter()
-                .find(|(other, _)| other.metadata.name == record.metadata.name);
-            let blocked =
-                changed.map_or(record.spec.blocked.as_ref(), |(_, wanted)| wanted.as_ref());
-            Some((&*record.metadata.name, blocked?))
-        }));
-        stream::iter(wanted)
+                .filter_map(|(record, blocked)| Some((&*record.metadata.name, blocked.as_ref()?))),
+        );
+        let news = blocked
+            .into_iter()
+            .filter(|(record, blocked)| *blocked != record.spec.blocked);
+        stream::iter(news)
             .for_each_concurrent(PARALLEL, async |(record, blocked)| {
                 if !self.leads() {
                     return;
