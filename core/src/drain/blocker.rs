@@ -124,6 +124,15 @@ impl Blocker {
         Self::new(pod, Reason::DisruptionBudget, message)
     }
 
+    /// What follows from evictions under the same budget that it has not counted yet.
+    pub(super) fn of_turn(pod: &Pod, budget: &Budget) -> Self {
+        let message = format!(
+            "other pods are evicted under PodDisruptionBudget {}, which has not counted them yet; this one goes after them",
+            budget.name
+        );
+        Self::new(pod, Reason::DisruptionBudget, message)
+    }
+
     pub(super) fn of_refusal(pod: &Pod, message: &str) -> Self {
         let message = format!("the eviction is refused: {}", clipped(message));
         Self::new(pod, Reason::Refused, message)

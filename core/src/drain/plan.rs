@@ -182,14 +182,16 @@ impl Plan {
             }
             let budget = of_pod.first().filter(|budget| !budget.spares(pod));
             let stopped = budget.is_some_and(|budget| budget.allowed() <= 0);
-            blockers.extend(match &of_pod[..] {
+            let blocker = match &of_pod[..] {
                 _ if attempt.has_ended() => None,
                 [_, _, ..] => Some(Blocker::of_many(pod, &of_pod)),
                 _ => attempt.blocker(pod, &of_pod).or_else(|| {
                     let blocked = stopped && !attempt.is_sent();
                     blocked.then(|| Blocker::of_budget(pod, &of_pod))
                 }),
-            });
+            };
+            let is_told = blocker.is_some();
+            blockers.extend(blocker);
             let waits = stopped || of_pod.len() > 1 || (pod.is_critical() && others);
             if due != Due::Now || waits || room == 0 || !node.open {
                 continue;
@@ -202,6 +204,12 @@ impl Plan {
                 && let Err(at) = self.rations.take(budget, now)
             {
                 step.look_at = step.look_at.into_iter().chain(at).min();
+                let told_from = attempt.waits(now);
+                if now < told_from {
+                    step.wake(told_from);
+                } else if !is_told {
+                    blockers.push(Blocker::of_turn(pod, budget));
+                }
                 continue;
             }
             attempt.sent(budget.map(|budget| budget.name.clone()), &of_pod);

@@ -16,6 +16,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 const MANY: Duration = Duration::from_secs(60);
 /// How long the watch may take to tell what the API server has said already.
 const TOLD: Duration = Duration::from_secs(10);
+/// After so long a pod that waits for its turn is told of. One after the other is no trouble, one lost answer is.
+const TURN: Duration = Duration::from_secs(10);
 
 /// The evictions of a pod.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,8 @@ pub(super) struct Attempt {
     not_before: Duration,
     recheck: Option<Recheck>,
     said: Said,
+    /// Since when others have to be counted before it.
+    turn: Option<Duration>,
     /// Its budgets when it was last sent, as they were meant then.
     budgets: Vec<(BudgetName, i64)>,
 }
@@ -96,6 +100,7 @@ impl Attempt {
     /// It is sent now.
     pub(super) fn sent(&mut self, budget: Option<BudgetName>, budgets: &[&Budget]) {
         self.sent = Some(Sent { budget });
+        self.turn = None;
         // What was too many has changed, or is asked about anew. It is no reason to pass over what is said to this.
         if matches!(self.said, Said::Many) {
             (self.said, self.not_before) = (Said::Nothing, Duration::ZERO);
@@ -206,6 +211,11 @@ impl Attempt {
             _ if now < self.not_before => Due::At(self.not_before),
             _ => Due::Now,
         }
+    }
+
+    /// It could go, but for others that may have spent its budget. Returns from when on that is worth a word.
+    pub(super) fn waits(&mut self, now: Duration) -> Duration {
+        *self.turn.get_or_insert(now) + TURN
     }
 
     /// What keeps the pod, by what was said about it.

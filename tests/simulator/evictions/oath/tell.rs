@@ -10,9 +10,9 @@ use crate::evictions::Time;
 use crate::evictions::engine::{Engine, Looked, time};
 use crate::oath::{Kept, broken};
 
-/// After so long without progress there is a blocker. What others may have spent of a budget is waited for in silence: 30 seconds
-/// for the answer, and 60 for another version of the budget.
-const PATIENCE: Time = 100_000;
+/// After so long without progress there is a blocker. Waited for in silence are 30 seconds for an answer, as much as the server
+/// asks for after a lost race, and 10 for the turn of a pod whose budget others may have spent.
+const PATIENCE: Time = 60_000;
 
 impl Oath {
     /// What is said of each node.

@@ -119,3 +119,30 @@ fn a_lost_race_after_too_many_budgets_is_waited_for_all_the_same() {
     scene.wait(5);
     assert_eq!(scene.sent(), ["front-1"]);
 }
+
+#[test]
+fn who_waits_for_an_eviction_of_another_pod_is_told_of_once_that_takes_long() {
+    let pods = ["front-1", "front-2"].map(pod);
+    let mut scene = Scene::of(pods).with(budget("front", "front", 1));
+    assert_eq!(scene.sent(), ["front-1"]);
+    let told_from = scene.look().look_at;
+    assert_eq!(told_from, Some(scene.now + seconds(10)));
+    scene.wait(9);
+    assert!(scene.look().left["n1"].blockers.is_empty());
+    scene.wait(1);
+    let blockers = scene.look().left["n1"].blockers.clone();
+    assert_eq!(blockers.len(), 1, "{blockers:?}");
+    assert_eq!(blockers[0].pod, pod("front-2").path());
+    assert_eq!(blockers[0].reason, Reason::DisruptionBudget);
+    assert!(blockers[0].message.contains("web/front"), "{blockers:?}");
+
+    // What may have been spent keeps it waiting as well, and what is said of the pod itself comes first.
+    scene.answer("front-1", Answer::Unanswered);
+    assert_eq!(
+        scene.reasons(),
+        [Reason::Unanswered, Reason::DisruptionBudget]
+    );
+    scene.wait(60);
+    scene.list();
+    assert_eq!(scene.sent(), ["front-1"]);
+}
