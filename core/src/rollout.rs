@@ -14,6 +14,7 @@
 mod cordon;
 mod decide;
 mod fleet;
+mod forecast;
 mod ledger;
 mod limit;
 mod policy;
@@ -24,8 +25,9 @@ mod time;
 mod window;
 
 pub use self::cordon::{Cordon, DrainView, Mark};
-pub use self::decide::{Decision, Order, Waiting, decide};
+pub use self::decide::{Decision, Obstacle, Order, Waiting, decide};
 pub use self::fleet::{Fleet, Node, Outcome, Permit, Pool, Record, Report};
+pub use self::forecast::{Forecast, Wave, forecast};
 pub use self::ledger::{Failure, Halt, HaltReason, Ledger, LedgerError, Stage};
 pub use self::limit::{Limit, LimitError};
 pub use self::policy::{Canary, Drain, FailureBudget, Policy, Strategy};

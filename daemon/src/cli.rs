@@ -69,6 +69,19 @@ pub struct CoordinatorArgs {
     /// [env: PULLKEEPER_CONFIG] [default: /etc/pullkeeper/config.toml, which may be missing].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Say what a rollout would do to each node, and end. Nothing is changed; pods are tried by evictions without effect
+    /// (dryRun=All). It needs the coordinator's rights to read, and no Lease.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// A PullSecretRollout that is not applied yet, as YAML or JSON, instead of the cluster's; '-' is standard input.
+    #[arg(short, long, value_name = "FILE", requires = "dry_run")]
+    pub filename: Option<Input>,
+
+    /// Form of what is said.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table, requires = "dry_run")]
+    pub output: OutputFormat,
 }
 
 /// Arguments of `pullkeeper exchange`.
@@ -198,6 +211,8 @@ Examples:
       pullkeeper coordinator
   From outside the cluster:
       PULLKEEPER_KUBECONFIG=~/.kube/config pullkeeper coordinator --config ./config.toml
+  Which nodes a rollout would go to, in which order, and whose pods would not go:
+      PULLKEEPER_KUBECONFIG=~/.kube/config pullkeeper coordinator --dry-run -f rollout.yaml
 
 SIGTERM gives the Lease back, so that another one begins at once.";
 

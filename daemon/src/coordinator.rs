@@ -12,7 +12,9 @@ mod condition;
 mod cordon;
 pub mod desk;
 mod drain;
+mod dry_run;
 mod election;
+mod fleet;
 mod intent;
 mod lead;
 mod objects;
@@ -79,6 +81,9 @@ async fn start(arguments: &CoordinatorArgs) -> Exit {
         Ok(loaded) => loaded.settings,
         Err(error) => return refuse_to_start(&error),
     };
+    if arguments.dry_run {
+        return dry_run::run(arguments, &settings).await;
+    }
     if let Err(error) = telemetry::start(&settings.log, &|name| env::var_os(name)) {
         complain("cannot start logging", &error);
         return Exit::Usage;

@@ -45,20 +45,8 @@ struct ReaderReport {
 
 /// Checks a document and prints the result. Exits with [`Exit::Findings`] when something is wrong with it.
 pub fn run(arguments: &ValidateArgs) -> Exit {
-    let bytes = match &arguments.input {
-        Input::File(path) => read_file(path),
-        Input::Stdin => read_all(io::stdin().lock()),
-    };
-    let bytes = match bytes {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let what = match &arguments.input {
-                Input::File(path) => format!("cannot read {}", path.display()),
-                Input::Stdin => "cannot read standard input".to_owned(),
-            };
-            complain(&what, &error);
-            return Exit::NoInput;
-        }
+    let Ok(bytes) = read_input(&arguments.input) else {
+        return Exit::NoInput;
     };
     let report = report(arguments, &bytes);
     let flawed = report
@@ -88,6 +76,15 @@ pub(crate) fn print<R: Serialize>(
         _ if good => Exit::Ok,
         _ => Exit::Findings,
     }
+}
+
+/// Reads a file or standard input whole. Why that cannot be has been said.
+pub(crate) fn read_input(input: &Input) -> Result<Zeroizing<Vec<u8>>, io::Error> {
+    let (bytes, what) = match input {
+        Input::File(path) => (read_file(path), path.display().to_string()),
+        Input::Stdin => (read_all(io::stdin().lock()), "standard input".to_owned()),
+    };
+    bytes.inspect_err(|error| complain(&format!("cannot read {what}"), error))
 }
 
 /// Reads a regular file whole, or says why not.

@@ -3,6 +3,7 @@
 
 mod blocked;
 mod chaos;
+mod dry_run;
 mod fixtures;
 mod oracle;
 mod people;

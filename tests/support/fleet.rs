@@ -234,12 +234,7 @@ impl Fleet {
     /// # Errors
     /// When the API server refuses.
     pub async fn want(&self, spec: &Value) -> Result<()> {
-        let mut spec = spec.clone();
-        spec["sources"] = json!([{"namespace": SECRET_NAMESPACE, "name": "pull-secret"}]);
-        let rollout = json!({
-            "apiVersion": "pullkeeper.io/v1alpha1", "kind": "PullSecretRollout",
-            "metadata": {"name": "cluster"}, "spec": spec,
-        });
+        let rollout = manifest(spec);
         self.cluster.kubectl()?.apply(&rollout.to_string()).await?;
         Ok(())
     }
@@ -368,6 +363,16 @@ impl Fleet {
         let member = self.members.get(node);
         member.with_context(|| format!("no node {node}"))
     }
+}
+
+/// The rollout of the pull secret with this spec.
+pub fn manifest(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    spec["sources"] = json!([{"namespace": SECRET_NAMESPACE, "name": "pull-secret"}]);
+    json!({
+        "apiVersion": "pullkeeper.io/v1alpha1", "kind": "PullSecretRollout",
+        "metadata": {"name": "cluster"}, "spec": spec,
+    })
 }
 
 /// A pull secret with this credential.

@@ -20,10 +20,13 @@ mod gates;
 mod generation;
 mod harm;
 mod look_up;
+mod obstacle;
 mod orders;
 mod settle;
 
 pub use self::gates::Waiting;
+pub use self::obstacle::Obstacle;
+pub(super) use self::obstacle::obstacle;
 pub use self::orders::Order;
 
 /// What is to be done.
@@ -82,22 +85,11 @@ pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Dec
 
 /// Whether the node may be given a slot at all.
 fn may_start(policy: &Policy, ledger: &Ledger, fleet: &Fleet, node: &Node, now: Time) -> bool {
-    let may = node.ready && !node.held;
-    match policy.strategy {
-        Strategy::FileOnly | Strategy::Immediate => may,
-        Strategy::Restart => may && !fleet.holds(node),
-        Strategy::Drain(drain) => {
-            // Who has no agent is not drained for it; who is cordoned is somebody's, or not cleaned up yet.
-            let agent = node
-                .record
-                .as_ref()
-                .is_some_and(|record| record.seen.is_some());
-            may && agent
-                && !fleet.holds(node)
-                && node.cordon == super::cordon::Cordon::None
-                && !admit::is_parked(drain, ledger, node, now)
+    obstacle(policy, fleet, node).is_none()
+        && match policy.strategy {
+            Strategy::Drain(drain) => !admit::is_parked(drain, ledger, node, now),
+            Strategy::FileOnly | Strategy::Restart | Strategy::Immediate => true,
         }
-    }
 }
 
 #[cfg(test)]

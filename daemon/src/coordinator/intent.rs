@@ -115,6 +115,11 @@ impl Intent {
         )
     }
 
+    /// Whether nodes are drained.
+    pub(super) fn drains_nodes(&self) -> bool {
+        self.spec.strategy == StrategyWord::Drain
+    }
+
     /// How nodes are drained, where they are.
     pub(super) fn drains(&self) -> Options {
         Options {

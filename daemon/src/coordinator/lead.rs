@@ -32,9 +32,9 @@ pub(super) use self::nodes::Current;
 use super::desk::{Desk, Written};
 use super::drain::{DrainSeen, Engine, Options, Task, What};
 use super::election::{Term, lasts};
+use super::fleet::fleet;
 use super::intent::Intent;
 use super::objects::{NodeObject, RecordObject};
-use super::pools::Pools;
 use super::publish::{Situation, status, unavailable};
 use super::store::Store;
 use super::view::{Known, View};
@@ -82,7 +82,7 @@ struct Sight {
 }
 
 type Nodes = BTreeMap<String, Arc<NodeObject>>;
-type Records = BTreeMap<String, Arc<RecordObject>>;
+pub(super) type Records = BTreeMap<String, Arc<RecordObject>>;
 
 impl Lead {
     /// Works until its term is over.
@@ -281,29 +281,13 @@ impl Lead {
         let records = known.records.all().cloned().unwrap_or_default();
         let drained = self.engine.views();
         let current = self.current.uids();
-        let shown = fresh.unwrap_or(&records);
-        let none = BTreeMap::new();
-        let pools = Pools::of(known.pools.all().unwrap_or(&none));
-        // Who shares them with us, nobody knows before they were listed.
-        let unknown = intent.disturbs_nodes() && known.pools.all().is_none();
-        let node = |(name, object): (&String, &Arc<NodeObject>)| {
-            let record = shown.get(name).map(|record| &**record);
-            let mut node = object.node(record, intent.pool_label());
-            node.managed = pools.of_node(object).map(str::to_owned);
-            if intent.pool_label().is_none() {
-                node.pool.clone_from(&node.managed);
-            }
-            node.held |= unknown;
+        let mut fleet = fleet(&known, fresh.unwrap_or(&records), intent);
+        fleet.gone.clone_from(&self.gone);
+        fleet.fresh = fresh.is_some();
+        for (name, node) in &mut fleet.nodes {
             node.current = current.contains(&node.uid);
             node.drain = drained.get(name).map(drain_view);
-            (name.clone(), node)
-        };
-        let fleet = Fleet {
-            nodes: nodes.iter().map(node).collect(),
-            pools: pools.all(),
-            gone: self.gone.clone(),
-            fresh: fresh.is_some(),
-        };
+        }
         let decision = decide(policy, ledger, &fleet, now);
         Sight {
             nodes,
@@ -361,7 +345,7 @@ fn outcome<T>(written: &Result<T, RequestError>) -> Written {
 }
 
 /// What is not followed at present.
-fn troubles(known: &Known, incomplete: bool) -> Vec<String> {
+pub(super) fn troubles(known: &Known, incomplete: bool) -> Vec<String> {
     let troubles = [
         ("pullsecretrollouts", &known.rollouts.trouble),
         ("nodes", &known.nodes.trouble),
@@ -381,7 +365,7 @@ async fn over(term: &mut watch::Receiver<Term>) {
     let _ended = term.wait_for(|term| !lasts(*term)).await;
 }
 
-fn now() -> Time {
+pub(super) fn now() -> Time {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

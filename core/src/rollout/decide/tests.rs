@@ -60,37 +60,6 @@ fn node(name: &str) -> Node {
     }
 }
 
-impl Node {
-    /// What an order does to a node. False is nothing.
-    fn obey(&mut self, order: &Order) -> bool {
-        if let Order::Inspect { serial, .. } = order {
-            self.drain = Some(DrainView {
-                serial: *serial,
-                ..DrainView::default()
-            });
-            return true;
-        }
-        let next = match (order, &self.cordon) {
-            (Order::Cordon { uid, serial }, Cordon::None) => Cordon::Ours(Mark {
-                uid: uid.clone(),
-                serial: *serial,
-                prior: false,
-            }),
-            (Order::Uncordon { .. }, Cordon::Ours(mark)) if mark.prior => Cordon::Foreign,
-            (
-                Order::Uncordon { .. },
-                Cordon::TakenOver {
-                    schedulable: false, ..
-                },
-            ) => Cordon::Foreign,
-            (Order::Uncordon { .. }, Cordon::Ours(_) | Cordon::TakenOver { .. }) => Cordon::None,
-            _ => return false,
-        };
-        self.cordon = next;
-        true
-    }
-}
-
 /// A cluster whose nodes do what they are permitted to, and a ledger that nobody else writes.
 struct Cluster {
     policy: Policy,
