@@ -1,11 +1,11 @@
-//! What a node's conditions say of its drain, in the words of KEP-5683, and what is written for that.
+//! What a node's conditions say of its drain or restart, in the words of KEP-5683, and what is written for that.
 //!
 //! A condition is told by its reason: one of the same type with another reason is somebody else's, and left alone.
 
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use pullkeeper_core::rollout::{Phase, Reservation};
+use pullkeeper_core::rollout::{Phase, Reservation, Time as Stamp};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -15,14 +15,14 @@ use super::publish::timestamp;
 /// The reason that all of ours have.
 const REASON: &str = "PullkeeperRollout";
 
-/// A condition of a node that is drained. It is there and true, or not there.
+/// A condition of a node that is drained or restarts services. It is there and true, or not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Its pods are being evicted.
     DrainInProgress,
     /// No pod is left that had to go.
     Drained,
-    /// What it was drained for happens.
+    /// What it was drained for happens, or services may be restarted without that.
     MaintenanceInProgress,
 }
 
@@ -61,16 +61,20 @@ impl Kind {
         Self::MaintenanceInProgress,
     ];
 
-    /// Those of a node with this slot; `None` where they stay until its cordon has gone.
+    /// Those of a node with this slot; `None` where what it shows stays for now.
     fn of(reservation: &Reservation) -> Option<&'static [Self]> {
-        match reservation.phase {
-            _ if reservation.mark.is_none() => Some(&[]),
-            Phase::Reserved => Some(&[]),
-            Phase::Draining { .. } => Some(&[Self::DrainInProgress]),
-            Phase::Drained { .. } | Phase::Withdrawing { .. } | Phase::Verifying { .. } => {
+        match (reservation.mark, &reservation.phase) {
+            (None, _) if !reservation.restart => Some(&[]),
+            // The permit may have to wait. What the node began under one of a former generation may not be over.
+            (None, Phase::Reserved) if reservation.permitted.is_none() => None,
+            (None, _) => Some(&[Self::MaintenanceInProgress]),
+            (_, Phase::Reserved) => Some(&[]),
+            (_, Phase::Draining { .. }) => Some(&[Self::DrainInProgress]),
+            (_, Phase::Drained { .. } | Phase::Withdrawing { .. } | Phase::Verifying { .. }) => {
                 Some(&[Self::Drained, Self::MaintenanceInProgress])
             }
-            Phase::Restoring { .. } => None,
+            // Until its cordon has gone.
+            (_, Phase::Restoring { .. }) => None,
         }
     }
 
@@ -131,8 +135,9 @@ pub(super) fn set(
     let reservation = reservation.filter(|one| one.permit.uid == node.metadata.uid);
     let wanted = match reservation.map(Kind::of) {
         Some(Some(wanted)) => wanted,
-        // It is not given back yet.
-        Some(None) if node.is_marked().0 => return None,
+        Some(None) if node.is_marked().0 || reservation.is_some_and(|one| one.mark.is_none()) => {
+            return None;
+        }
         Some(None) | None => &[],
     };
     let shown = &node.conditions().drain;
@@ -152,8 +157,9 @@ pub(super) fn set(
         let condition = |kind: &Kind| {
             let since = match of(*kind).filter(|one| one.holds) {
                 Some(former) => json!(former.since),
-                None => timestamp(reservation.stands().1)
-                    .map_or_else(|| now.clone(), |since| json!(since)),
+                None => {
+                    timestamp(since(reservation)).map_or_else(|| now.clone(), |since| json!(since))
+                }
             };
             json!({
                 "type": kind.to_string(),
@@ -167,6 +173,12 @@ pub(super) fn set(
         applied["status"]["conditions"] = wanted.iter().map(condition).collect();
     }
     Some(applied)
+}
+
+/// Since when what is shown for this slot is so: the permit, where that alone begins it.
+fn since(reservation: &Reservation) -> Stamp {
+    let permitted = reservation.permitted.filter(|_| reservation.mark.is_none());
+    permitted.unwrap_or(reservation.stands().1)
 }
 
 #[cfg(test)]

@@ -211,7 +211,7 @@ impl Lead {
         }
         self.uncordon(&decision.orders, &nodes).await;
         self.say_what_blocks(&records, &drained, &ledger).await;
-        self.show_drains(&ledger).await;
+        self.show_work(&ledger).await;
         Ok(Next::Wait)
     }
 
@@ -231,7 +231,7 @@ impl Lead {
         if !marked.is_empty() && matches!(self.store.rollout().await, Err(RequestError::NotFound)) {
             self.release(marked.iter()).await;
         }
-        self.show_no_drains().await;
+        self.show_no_work().await;
         Ok(())
     }
 

@@ -113,6 +113,51 @@ fn every_phase_has_its_conditions() {
 }
 
 #[test]
+fn a_node_that_restarts_services_is_maintained_from_its_permit_to_the_end_of_its_slot() {
+    let permitted = Time(since().0 + 60_000);
+    let slot = |restart, permitted, phase| Reservation {
+        mark: None,
+        restart,
+        permitted,
+        ..reservation(phase)
+    };
+    let verifying = Phase::Verifying { since: since() };
+    let none = json!([condition("Ready", "KubeletReady")]);
+    for (restart, permitted, phase) in [
+        (true, None, Phase::Reserved),
+        (false, Some(permitted), Phase::Reserved),
+        (false, Some(permitted), verifying.clone()),
+    ] {
+        assert_eq!(applied(&none, Some(&slot(restart, permitted, phase))), None);
+    }
+    // One that answers at once is never seen to have its permit.
+    for (permitted, phase, at) in [
+        (Some(permitted), Phase::Reserved, "00:01:00"),
+        (Some(permitted), verifying.clone(), "00:01:00"),
+        (None, verifying, "00:00:00"),
+    ] {
+        let slot = slot(true, permitted, phase);
+        let applied = applied(&none, Some(&slot)).unwrap();
+        let condition = json!({
+            "type": "MaintenanceInProgress", "status": "True", "reason": "PullkeeperRollout",
+            "message": "Pullkeeper works on the node for generation 3 of the rollout",
+            "lastHeartbeatTime": NOW, "lastTransitionTime": format!("2026-01-01T{at}Z"),
+        });
+        assert_eq!(applied["status"]["conditions"], json!([condition]));
+    }
+    let shown = json!([condition("MaintenanceInProgress", REASON)]);
+    let nothing = json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "a", "uid": "u"},
+    });
+    assert_eq!(applied(&shown, None), Some(nothing.clone()));
+    let files = slot(false, None, Phase::Reserved);
+    assert_eq!(applied(&shown, Some(&files)), Some(nothing));
+    // A new generation does not end what the former one has begun.
+    let next = slot(true, None, Phase::Reserved);
+    assert_eq!(applied(&shown, Some(&next)), None);
+}
+
+#[test]
 fn they_go_when_the_node_is_given_back() {
     let shown = json!([condition("Drained", REASON)]);
     let nothing = json!({
