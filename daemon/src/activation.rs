@@ -29,6 +29,7 @@ use self::journal::Phase;
 pub(crate) use self::journal::{Former, Journal, Rejected};
 use self::restart::restart;
 use crate::config::ActivationSettings;
+use crate::event::Events;
 use crate::exit::chain;
 use crate::install::TargetError;
 use crate::install::writer::Restore;
@@ -55,6 +56,8 @@ pub(crate) struct Activation {
     settings: ActivationSettings,
     journal: Arc<Journal>,
     activated: watch::Sender<Option<Activated>>,
+    /// Events on the node.
+    events: Events,
     /// Where systemd is asked; `None` is where it always is.
     bus: Option<String>,
 }
@@ -66,6 +69,7 @@ impl Activation {
     pub(crate) fn new(
         settings: ActivationSettings,
         journal: Arc<Journal>,
+        events: Events,
     ) -> (Self, watch::Receiver<Option<Activated>>) {
         let former = match journal.stands() {
             Some((serial, Phase::Rejected(why))) => Some(Activated {
@@ -80,6 +84,7 @@ impl Activation {
             settings,
             journal,
             activated,
+            events,
             bus: None,
         };
         (activation, told)
@@ -116,8 +121,10 @@ impl Activation {
         writers: &Writers,
     ) -> Result<(), TargetError> {
         match self.journal.stands() {
-            Some((serial, Phase::Restarting)) => self.restart(serial, writers).await,
-            Some((serial, Phase::RollingBack(why))) => self.roll_back(serial, why, writers).await,
+            Some((serial, Phase::Restarting)) => self.restart(serial, board, writers).await,
+            Some((serial, Phase::RollingBack(why))) => {
+                self.roll_back(serial, why, board, writers).await
+            }
             Some((serial, Phase::Replacing)) => {
                 let Some(written) = written(passed, board) else {
                     return Ok(());
@@ -133,7 +140,7 @@ impl Activation {
                     return self.end(serial, Ok(())).await;
                 }
                 if self.advance(serial, Phase::Restarting).await? {
-                    self.restart(serial, writers).await?;
+                    self.restart(serial, board, writers).await?;
                 }
                 Ok(())
             }
@@ -155,11 +162,17 @@ impl Activation {
         }
     }
 
-    async fn restart(&self, serial: u64, writers: &Writers) -> Result<(), TargetError> {
+    async fn restart(
+        &self,
+        serial: u64,
+        board: &Board,
+        writers: &Writers,
+    ) -> Result<(), TargetError> {
         tracing::info!(units = ?self.settings.units, "restarting");
-        match restart(&self.settings, self.bus.as_deref(), &self.journal).await {
+        match self.restart_all(board).await {
             Ok(()) => {
                 tracing::info!(units = ?self.settings.units, "restarted, and back");
+                board.metrics().activated("restarted");
                 self.end(serial, Ok(())).await
             }
             Err(error) if error.has_touched() => {
@@ -167,17 +180,22 @@ impl Activation {
                 tracing::error!(why, "a restart failed; the former files come back");
                 let phase = Phase::RollingBack(why.clone());
                 if self.advance(serial, phase).await? {
-                    self.roll_back(serial, why, writers).await?;
+                    self.events.warn("RestartFailed", why.clone());
+                    self.roll_back(serial, why, board, writers).await?;
                 }
                 Ok(())
             }
             Err(RestartError::Journal(error)) => Err(error),
             Err(error) => {
-                let why = format!(
-                    "nothing was restarted, and the files are new: {}",
-                    chain(&error)
-                );
+                let so_far = match self.journal.last_restart() {
+                    Some(_) => "not everything",
+                    None => "nothing",
+                };
+                let why = chain(&error);
+                let why = format!("{so_far} was restarted, and the files are new: {why}");
                 tracing::error!(why, "cannot restart");
+                board.metrics().activated("refused");
+                self.events.warn("RestartFailed", why.clone());
                 self.end(serial, Err(why)).await
             }
         }
@@ -188,6 +206,7 @@ impl Activation {
         &self,
         serial: u64,
         why: String,
+        board: &Board,
         writers: &Writers,
     ) -> Result<(), TargetError> {
         let formers = self.journal.formers();
@@ -211,11 +230,16 @@ impl Activation {
             }
             tracing::warn!(path = %path.display(), "the former file is back");
         }
-        let again = restart(&self.settings, self.bus.as_deref(), &self.journal).await;
+        let again = self.restart_all(board).await;
         let files = if lost {
             "the agent was restarted meanwhile and does not know any more what was there, so that files stay as they are"
         } else {
             "the former files are back"
+        };
+        let (event, outcome) = if lost || again.is_err() {
+            ("RestartNotRolledBack", "not-rolled-back")
+        } else {
+            ("RestartRolledBack", "rolled-back")
         };
         let why = match again {
             Ok(()) => format!("{why}; {files}; the services are back"),
@@ -228,10 +252,17 @@ impl Activation {
         tracing::error!(why, "rolled back");
         let restarted = self.journal.last_restart();
         if self.advance(serial, Phase::Rejected(why.clone())).await? {
+            board.metrics().activated(outcome);
+            self.events.warn(event, why.clone());
             self.tell(serial, Err(why), restarted);
             self.journal.publish();
         }
         Ok(())
+    }
+
+    async fn restart_all(&self, board: &Board) -> Result<(), RestartError> {
+        let (bus, metrics) = (self.bus.as_deref(), board.metrics());
+        restart(&self.settings, bus, &self.journal, metrics).await
     }
 
     async fn advance(&self, serial: u64, phase: Phase) -> Result<bool, TargetError> {

@@ -48,6 +48,17 @@ impl Events {
         }
     }
 
+    /// Events that a test hears.
+    #[cfg(test)]
+    pub(crate) fn heard() -> (Self, mpsc::Receiver<Event>) {
+        let (queue, heard) = mpsc::channel(QUEUE);
+        let events = Self {
+            queue: Some(queue),
+            ..Self::off()
+        };
+        (events, heard)
+    }
+
     /// Events on an object, and the task that delivers them. What cannot be delivered is counted.
     pub fn on(
         subject: Subject,

@@ -77,4 +77,16 @@ impl RestartError {
             Self::Unreachable(_) | Self::Refused { .. } | Self::Journal(_)
         )
     }
+
+    /// The word by which restarts of a unit are counted; `None` where it says nothing of a unit.
+    pub(crate) fn outcome(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { .. } => Some("refused"),
+            Self::Lost { .. } => Some("lost"),
+            Self::Down { .. } => Some("down"),
+            Self::Flaps { .. } => Some("flapping"),
+            Self::Slow { .. } => Some("slow"),
+            Self::Unreachable(_) | Self::Unhealthy { .. } | Self::Journal(_) => None,
+        }
+    }
 }

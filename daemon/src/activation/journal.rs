@@ -3,7 +3,7 @@
 //! The agent may end at any moment: services that are restarted may take it with them. Whoever comes next reads here how far it
 //! came, and whether there was a file. What was in it is known to one process alone, and is never in this file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,9 +43,20 @@ struct Entry {
     /// Units that were to be restarted, and which start of them it was before.
     #[serde(default)]
     before: BTreeMap<String, Vec<u8>>,
+    /// Those whose restart this process has counted.
+    #[serde(skip)]
+    counted: BTreeSet<String>,
     /// When one was restarted last.
     #[serde(default)]
     restarted: Option<Time>,
+}
+
+impl Entry {
+    /// What is restarted from now on is restarted anew.
+    fn forget_units(&mut self) {
+        self.before.clear();
+        self.counted.clear();
+    }
 }
 
 /// Bytes that are wiped.
@@ -192,11 +203,12 @@ impl Journal {
                 phase: Phase::Replacing,
                 targets: BTreeMap::new(),
                 before: BTreeMap::new(),
+                counted: BTreeSet::new(),
                 restarted: None,
             },
         };
         if next.serial != restart.serial {
-            next.before.clear();
+            next.forget_units();
         }
         next.serial = restart.serial;
         next.phase = Phase::Replacing;
@@ -221,7 +233,7 @@ impl Journal {
             return Ok(false);
         };
         if next.phase != phase {
-            next.before.clear();
+            next.forget_units();
         }
         if matches!(phase, Phase::Rejected(_)) {
             next.targets.clear();
@@ -271,6 +283,14 @@ impl Journal {
         next.before.insert(unit.to_owned(), invocation.to_vec());
         self.keep(&mut state, Some(next))?;
         Ok(true)
+    }
+
+    /// Whether what came of a unit's restart is still to be counted; from now on it is not.
+    pub(crate) fn counts(&self, unit: &str) -> bool {
+        let mut state = self.lock();
+        state
+            .as_mut()
+            .is_none_or(|entry| entry.counted.insert(unit.to_owned()))
     }
 
     /// Notes that a unit was restarted now.

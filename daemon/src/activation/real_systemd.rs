@@ -54,6 +54,15 @@ async fn only_what_was_there_and_changes_restarts_services() {
     let changed = agent.outcome(3).await;
     assert_eq!(changed.outcome, Ok(()));
     assert!(changed.restarted.is_some());
+    assert_eq!(
+        agent.counts(),
+        [
+            "activations_total{outcome=\"restarted\"} 1",
+            "unit_restart_seconds_count{unit=\"it.service\"} 1",
+            "unit_restarts_total{unit=\"it.service\",outcome=\"back\"} 1",
+        ]
+    );
+    assert_eq!(agent.told(), []);
     let second = scene.state("it.service").await;
     assert!(second.is_up() && second.invocation != first.invocation);
     assert_eq!(starts(&scene), 2);
@@ -78,6 +87,23 @@ async fn when_a_service_does_not_start_the_former_file_comes_back_and_so_does_th
     );
     assert!(!why.contains("dXM6"));
     assert!(failed.restarted.is_some());
+    assert_eq!(
+        agent.counts(),
+        [
+            "activations_total{outcome=\"rolled-back\"} 1",
+            "unit_restart_seconds_count{unit=\"it.service\"} 2",
+            "unit_restarts_total{unit=\"it.service\",outcome=\"back\"} 1",
+            "unit_restarts_total{unit=\"it.service\",outcome=\"down\"} 1",
+        ]
+    );
+    let (first, _) = why.split_once("; the former").unwrap();
+    assert_eq!(
+        agent.told(),
+        [
+            ("RestartFailed".to_owned(), first.to_owned()),
+            ("RestartRolledBack".to_owned(), why.clone()),
+        ]
+    );
     assert_eq!(scene.text().unwrap(), document(&[A]));
     assert!(scene.state("it.service").await.is_up());
     // Tried once, and not again by the writer that still wishes for it, nor by the next process.
@@ -182,12 +208,23 @@ async fn without_a_bus_or_a_unit_nothing_is_touched_and_that_is_told() {
     scene.settings.units = vec!["absent.service".to_owned()];
     let mut agent = scene.agent();
     agent.take(2, &document(&[A2]));
-    let why = agent.outcome(2).await.outcome.unwrap_err();
+    let told = agent.outcome(2).await;
+    let why = told.outcome.unwrap_err();
     assert!(
-        why.contains("systemd refuses to restart absent.service"),
+        why.starts_with("nothing was restarted")
+            && why.contains("systemd refuses to restart absent.service"),
         "{why}"
     );
+    assert_eq!(told.restarted, None);
     assert_eq!(scene.text().unwrap(), document(&[A2]));
+    assert_eq!(
+        agent.counts(),
+        [
+            "activations_total{outcome=\"refused\"} 1",
+            "unit_restarts_total{unit=\"absent.service\",outcome=\"refused\"} 1",
+        ]
+    );
+    assert_eq!(agent.told(), [("RestartFailed".to_owned(), why)]);
     agent.kill().await;
 
     scene.settings.units = vec!["it.service".to_owned()];
@@ -247,6 +284,7 @@ async fn an_agent_that_is_killed_before_the_rollback_ends_it_after_its_start() {
         "{why}"
     );
     assert!(why.contains("the services are not back"), "{why}");
+    assert_eq!(next.told(), [("RestartNotRolledBack".to_owned(), why)]);
     assert_eq!(scene.text().unwrap(), document(&[A2]));
     // With the next version everything is well.
     next.take(3, &document(&[A]));

@@ -10,16 +10,18 @@ use super::error::RestartError;
 use super::health;
 use super::journal::Journal;
 use super::systemd::{Named, Systemd, UnitState};
+use crate::admin::metrics::Metrics;
 use crate::config::ActivationSettings;
 
 /// Between two looks at a unit, or two questions after health.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Restarts them all, unless the journal knows that an earlier process did.
+/// Restarts them all, unless the journal knows that an earlier process did, and counts what comes of it.
 pub(super) async fn restart(
     settings: &ActivationSettings,
     bus: Option<&str>,
     journal: &Arc<Journal>,
+    metrics: &Metrics,
 ) -> Result<(), RestartError> {
     let deadline = Instant::now() + settings.timeout;
     let systemd = match timeout_at(deadline, Systemd::connect(bus)).await {
@@ -30,8 +32,19 @@ pub(super) async fn restart(
         }
     };
     for name in &settings.units {
-        let unit = systemd.unit(name).await?;
-        restart_one(&unit, name, settings.settle, deadline, journal).await?;
+        let restarted = async {
+            let unit = systemd.unit(name).await?;
+            restart_one(&unit, name, deadline, journal, metrics).await?;
+            stays(&unit, name, settings.settle, deadline).await
+        };
+        let restarted = restarted.await;
+        let outcome = restarted
+            .as_ref()
+            .map_or_else(RestartError::outcome, |()| Some("back"));
+        if let Some(outcome) = outcome.filter(|_| journal.counts(name)) {
+            metrics.unit_restarted(name, outcome);
+        }
+        restarted?;
     }
     match &settings.health_url {
         Some(url) => healthy(url, deadline).await,
@@ -42,29 +55,34 @@ pub(super) async fn restart(
 async fn restart_one(
     unit: &Named<'_>,
     name: &str,
-    settle: Duration,
     deadline: Instant,
     journal: &Arc<Journal>,
+    metrics: &Metrics,
 ) -> Result<(), RestartError> {
     let before = unit.state().await?;
     // A restart of the container runtime may end the agent. The next one must not begin it anew, for ever.
     let (noted, start) = (name.to_owned(), before.invocation);
     let due = journal.write(move |journal| journal.restarts(&noted, &start));
-    if due.await? {
-        let job = timeout_at(deadline, unit.restart()).await;
-        journal.write(Journal::restarted).await?;
-        match job {
-            Ok(Ok(result)) if result == "done" => {}
-            Ok(Ok(_)) => {
-                let state = unit.state().await?.words();
-                let unit = name.to_owned();
-                return Err(RestartError::Down { unit, state });
-            }
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(slow(unit, name).await),
-        }
+    if !due.await? {
+        return Ok(());
     }
-    stays(unit, name, settle, deadline).await
+    let asked = Instant::now();
+    let job = timeout_at(deadline, unit.restart()).await;
+    if let Ok(Err(refused @ RestartError::Refused { .. })) = job {
+        return Err(refused);
+    }
+    metrics.unit_restart_took(name, asked.elapsed());
+    journal.write(Journal::restarted).await?;
+    match job {
+        Ok(Ok(result)) if result == "done" => Ok(()),
+        Ok(Ok(_)) => {
+            let state = unit.state().await?.words();
+            let unit = name.to_owned();
+            Err(RestartError::Down { unit, state })
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(slow(unit, name).await),
+    }
 }
 
 /// Waits until the unit has stayed up for so long.

@@ -79,6 +79,12 @@ describe! {
         "From seeing a new revision of a source to the file in place";
     HELD_BACK = "pullkeeper_rollout_held_back", "gauge", "",
         "1 while a new version waits for the coordinator's permit, or nobody knows whether it may go on; 0 where none is followed";
+    UNIT_RESTARTS = "pullkeeper_unit_restarts_total", "counter", "unit,outcome",
+        "Restarts of units by what came of them: back, down, flapping, slow, lost (systemd does not answer any more), refused (not touched)";
+    UNIT_RESTART_SECONDS = "pullkeeper_unit_restart_seconds", "histogram", "unit",
+        "From asking systemd for a restart until it has done so or given up, or until the time limit";
+    ACTIVATIONS = "pullkeeper_activations_total", "counter", "outcome",
+        "Permits for which units were restarted, by what came of all of it: restarted, rolled-back, not-rolled-back (files or units are not as before), refused (systemd cannot be reached, or refuses)";
     BROKER_ANSWERS = "pullkeeper_broker_answers_total", "counter", "client,outcome",
         "Answers to helpers, by client (docker, kubelet) and outcome (found, not-ours, unavailable)";
     EXCHANGES = "pullkeeper_exchanges_total", "counter", "delegation,outcome",
@@ -114,6 +120,9 @@ pub struct Metrics {
     target_written: Times<2>,
     propagation: Family<Labels<2>, Histogram>,
     held_back: Gauge,
+    unit_restarts: Counters<2>,
+    unit_restart_seconds: Family<Labels<1>, Histogram>,
+    activations: Counters<1>,
     broker_answers: Family<BrokerLabels, Counter>,
     exchanges: Counters<2>,
     exchange_seconds: Family<Labels<1>, Histogram>,
@@ -164,6 +173,13 @@ impl Metrics {
                 Family::new_with_constructor(|| Histogram::new(PROPAGATION_BUCKETS)),
             ),
             held_back: add(&mut registry, HELD_BACK, Gauge::default()),
+            unit_restarts: add(&mut registry, UNIT_RESTARTS, Family::default()),
+            unit_restart_seconds: add(
+                &mut registry,
+                UNIT_RESTART_SECONDS,
+                Family::new_with_constructor(|| Histogram::new(RESTART_BUCKETS)),
+            ),
+            activations: add(&mut registry, ACTIVATIONS, Family::default()),
             broker_answers: add(&mut registry, BROKER_ANSWERS, Family::default()),
             exchanges: add(&mut registry, EXCHANGES, Family::default()),
             exchange_seconds: add(
@@ -197,6 +213,23 @@ impl Metrics {
 
     pub(crate) fn held_back(&self, held_back: bool) {
         self.held_back.set(held_back.into());
+    }
+
+    pub(crate) fn unit_restarted(&self, unit: &str, outcome: &'static str) {
+        let labels = [("unit", unit.to_owned()), ("outcome", outcome.to_owned())];
+        self.unit_restarts.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn unit_restart_took(&self, unit: &str, took: Duration) {
+        self.unit_restart_seconds
+            .get_or_create(&[("unit", unit.to_owned())])
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn activated(&self, outcome: &'static str) {
+        self.activations
+            .get_or_create(&[("outcome", outcome.to_owned())])
+            .inc();
     }
 
     pub(crate) fn broker_answered(&self, client: &'static str, outcome: &'static str) {
@@ -338,9 +371,13 @@ impl Metrics {
 /// From a fast local write to a slow disk behind a resync.
 const PROPAGATION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];
 
-/// From a token service beside the node to its time limit.
+/// From a service that does nothing when it starts to one that needs the longest time limit.
+const RESTART_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
 /// From what was just obtained to a whole day.
 const AGE_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
+
+/// From a token service beside the node to its time limit.
 const EXCHANGE_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
 pub(crate) fn add<M>(registry: &mut Registry, description: Description, metric: M) -> M

@@ -75,7 +75,7 @@ impl Pipeline {
             _ => Events::off(),
         };
 
-        let activation = activation(settings, way.journal.as_ref());
+        let activation = activation(settings, way.journal.as_ref(), &events);
         let (passed_sender, passed) = watch::channel(Passed::default());
         let orders = match &settings.node_name {
             Some(node_name) if settings.kubernetes.rollouts => {
@@ -324,12 +324,14 @@ async fn rejected_again(rejections: &mut Option<watch::Receiver<Option<Rejected>
 fn activation(
     settings: &Settings,
     journal: Option<&Arc<Journal>>,
+    events: &Events,
 ) -> Option<(Activation, watch::Receiver<Option<Activated>>)> {
     let restarts = !settings.activation.units.is_empty() && settings.kubernetes.rollouts;
     let journal = journal.filter(|_| restarts && settings.node_name.is_some())?;
     Some(Activation::new(
         settings.activation.clone(),
         Arc::clone(journal),
+        events.clone(),
     ))
 }
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use kube::runtime::events::Event;
 use pullkeeper_core::authfile::Shape;
+use pullkeeper_systemd::{Systemd as Machine, address};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One machine: its systemd, the file, and what an agent needs to know.
 pub(super) struct Scene {
-    pub(super) folder: tempfile::TempDir,
-    init: Child,
-    cgroups: Vec<PathBuf>,
+    // Before its folder: it is gone when that is removed.
+    machine: Machine,
+    folder: tempfile::TempDir,
     pub(super) settings: ActivationSettings,
     /// Where agents look for the bus.
     pub(super) socket: PathBuf,
@@ -49,6 +49,8 @@ pub(super) struct Agent {
     gate: Gate,
     pub(super) journal: Arc<Journal>,
     pub(super) activated: watch::Receiver<Option<Activated>>,
+    events: mpsc::Receiver<Event>,
+    board: Arc<Board>,
     _ownership: watch::Sender<Ownership>,
 }
 
@@ -56,45 +58,11 @@ impl Scene {
     /// Starts a systemd that has these units, by name and text of `[Service]`.
     pub(super) async fn new(units: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        fs::create_dir(at("units")).unwrap();
-        fs::create_dir(at("bus")).unwrap();
-        let unit = |name: &str, text: String| {
-            let text = format!("[Unit]\nDefaultDependencies=no\n{text}\n");
-            write(&at("units").join(name), &text);
-        };
-        unit("test.target", "Wants=dbus.socket".to_owned());
-        let listen = "[Socket]\nListenStream=/run/dbus/system_bus_socket";
-        unit("dbus.socket", listen.to_owned());
-        let bus = "Requires=dbus.socket\n[Service]\nExecStart=/usr/bin/dbus-daemon --system --address=systemd: --nofork \
-                   --nopidfile --systemd-activation";
-        unit("dbus.service", bus.to_owned());
-        for (name, text) in units {
-            let text = text.replace("FOLDER", folder.path().to_str().unwrap());
-            unit(name, format!("[Service]\n{text}"));
-        }
-        let (cgroups, enter) = cgroups();
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("src/activation/real_systemd/systemd.sh");
-        let log = fs::File::create(at("log")).unwrap();
-        let init = Command::new("sh")
-            .arg("-c")
-            .arg(format!(
-                "{enter} exec unshare --mount --pid --fork --kill-child=KILL --cgroup --uts --ipc sh {} {}",
-                script.display(),
-                folder.path().display()
-            ))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let socket = folder.path().join("bus/system_bus_socket");
+        let machine = Machine::start(folder.path(), units, &[]).unwrap();
         let scene = Self {
-            socket,
+            socket: machine.bus(),
             folder,
-            init,
-            cgroups,
+            machine,
             settings: ActivationSettings {
                 units: units.iter().map(|(name, _)| (*name).to_owned()).collect(),
                 timeout: Duration::from_secs(20),
@@ -104,7 +72,7 @@ impl Scene {
         };
         let begun = Instant::now();
         while let Err(error) = Systemd::connect(Some(&scene.bus())).await {
-            let log = fs::read_to_string(scene.at("log")).unwrap();
+            let log = scene.machine.log();
             let why = "this test needs root, systemd and dbus-daemon (Debian: systemd, dbus)";
             assert!(begun.elapsed() < PATIENCE, "{why}: {error:?}\n{log}");
             sleep(Duration::from_millis(50)).await;
@@ -117,7 +85,7 @@ impl Scene {
     }
 
     pub(super) fn bus(&self) -> String {
-        address(&self.at("bus/system_bus_socket"))
+        address(&self.machine.bus())
     }
 
     /// The file that services read.
@@ -143,9 +111,10 @@ impl Scene {
     /// An agent on this machine, as it is after its start.
     pub(super) fn agent(&self) -> Agent {
         let state = self.at("state");
+        let (events, told) = Events::heard();
         let journal = Arc::new(Journal::open(&state));
         let (mut activation, activated) =
-            Activation::new(self.settings.clone(), Arc::clone(&journal));
+            Activation::new(self.settings.clone(), Arc::clone(&journal), events);
         activation.bus = Some(address(&self.socket));
         let target = TargetSettings {
             kind: TargetKind::Containers,
@@ -173,7 +142,7 @@ impl Scene {
         let mut tasks = JoinSet::new();
         let reporter = Reporter::new(Events::off());
         tasks.spawn(writer::own(installer, shared, reporter, restores));
-        tasks.spawn(activation.run(following, board, writers));
+        tasks.spawn(activation.run(following, Arc::clone(&board), writers));
         Agent {
             tasks,
             passed,
@@ -186,13 +155,11 @@ impl Scene {
             }),
             journal,
             activated,
+            events: told,
+            board,
             _ownership: found,
         }
     }
-}
-
-fn address(socket: &Path) -> String {
-    format!("unix:path={}", socket.display())
 }
 
 /// Writes a file that nobody reads before it is complete.
@@ -201,49 +168,6 @@ pub(super) fn write(path: &Path, text: &str) {
         .unwrap()
         .write_all(text.as_bytes())
         .unwrap();
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let _gone = self.init.kill();
-        let _reaped = self.init.wait();
-        for cgroup in &self.cgroups {
-            // What was killed is not dead yet; a folder that stays does no harm.
-            for _ in 0..100 {
-                let removed = Command::new("find")
-                    .arg(cgroup)
-                    .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"])
-                    .stderr(Stdio::null())
-                    .status();
-                if removed.is_ok_and(|status| status.success()) || !cgroup.exists() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
-}
-
-/// Folders for a systemd of its own in the hierarchies that there are, and the words of a shell that enter them.
-fn cgroups() -> (Vec<PathBuf>, String) {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("pullkeeper-test-{}-{number}", std::process::id());
-    let root = Path::new("/sys/fs/cgroup");
-    let several = root.join("systemd").is_dir();
-    let hierarchies = if several {
-        vec![root.join("systemd"), root.join("unified")]
-    } else {
-        vec![root.to_owned()]
-    };
-    let there = hierarchies.into_iter().filter(|one| one.is_dir());
-    let folders: Vec<_> = there.map(|one| one.join(&name)).collect();
-    let enter = folders.iter().map(|folder| {
-        let folder = folder.display();
-        format!("mkdir {folder} && echo 0 >{folder}/cgroup.procs || exit 1; ")
-    });
-    let enter = enter.collect();
-    (folders, enter)
 }
 
 /// What a Secret says: a password for each registry.
@@ -314,6 +238,34 @@ impl Agent {
             |told: &Option<Activated>| told.as_ref().is_some_and(|told| told.serial == serial);
         let told = timeout(PATIENCE, self.activated.wait_for(ended)).await;
         told.unwrap().unwrap().clone().unwrap()
+    }
+
+    /// Reasons and notes of the Events on the node that are new.
+    pub(super) fn told(&mut self) -> Vec<(String, String)> {
+        let events = std::iter::from_fn(|| self.events.try_recv().ok());
+        events
+            .map(|event| (event.reason, event.note.unwrap_or_default()))
+            .collect()
+    }
+
+    /// What is counted of restarts, as it is scraped and in order.
+    pub(super) fn counts(&self) -> Vec<String> {
+        let text = self.board.metrics().render().unwrap();
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("pullkeeper_"));
+        let of_restarts = |line: &&str| {
+            [
+                "activations_total",
+                "unit_restarts_total",
+                "unit_restart_seconds_count",
+            ]
+            .iter()
+            .any(|name| line.starts_with(name))
+        };
+        let mut counts: Vec<_> = lines.filter(of_restarts).map(str::to_owned).collect();
+        counts.sort();
+        counts
     }
 
     /// Ends at once, whatever it does.

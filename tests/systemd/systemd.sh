@@ -13,8 +13,17 @@ set -eu
 folder=$1
 mount --make-rprivate /
 mount -t proc proc /proc
+# Where a node has a container runtime its kubelet may be one of the services.
+if [ -d /run/containerd ]; then
+    mkdir "$folder/containerd"
+    mount --rbind /run/containerd "$folder/containerd"
+fi
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/systemd/system /run/dbus /run/lock
+if [ -d "$folder/containerd" ]; then
+    mkdir /run/containerd
+    mount --rbind "$folder/containerd" /run/containerd
+fi
 mount --bind "$folder/units" /run/systemd/system
 mount --bind "$folder/bus" /run/dbus
 # None of this machine's own units.
