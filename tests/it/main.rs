@@ -30,4 +30,5 @@ mod leaks;
 mod node_harness;
 mod reader_models;
 mod registry_harness;
+mod restarts;
 mod rollouts;

@@ -2,7 +2,7 @@
 //! KWOK's. What is promised is judged by every version of the ledger that the API server has stored, and by the nodes' files.
 
 mod chaos;
-mod ledgers;
+pub(crate) mod ledgers;
 mod people;
 mod probe;
 mod stages;

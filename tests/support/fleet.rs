@@ -127,20 +127,49 @@ impl Fleet {
         Ok(())
     }
 
+    /// Starts an agent for a node that has none. `tables` gives tables of its configuration, with its targets among them;
+    /// [`Fleet::holders`] looks at a site's `auth.json`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn attend(
+        &mut self,
+        node: &str,
+        environment: &[(&str, &str)],
+        tables: impl Fn(&Site) -> String,
+    ) -> Result<()> {
+        let member = self.hire(node, environment, tables).await?;
+        self.members.insert(node.to_owned(), member);
+        Ok(())
+    }
+
     async fn member(&self, name: String) -> Result<(String, Member)> {
-        let kubeconfig = self.kubeconfig(AGENT, &name).await?;
-        let site = self.site_for(&name)?;
-        let target = site.join("auth.json");
+        let target = |site: &Site| target("containers", &site.join("auth.json"));
+        let member = self.hire(&name, &[], target).await?;
+        Ok((name, member))
+    }
+
+    async fn hire(
+        &self,
+        node: &str,
+        environment: &[(&str, &str)],
+        tables: impl Fn(&Site) -> String,
+    ) -> Result<Member> {
+        let kubeconfig = self.kubeconfig(AGENT, node).await?;
+        let site = self.site_for(node)?;
+        let site = environment
+            .iter()
+            .fold(site, |site, (name, value)| site.env(name, *value));
+        let tables = tables(&site);
         site.configure(
-            &format!("node_name = \"{name}\""),
+            &format!("node_name = \"{node}\""),
             &format!(
-                "[[source]]\nname = \"global\"\nsecret = \"{SECRET_NAMESPACE}/pull-secret\"\n\
-                 [[target]]\nkind = \"containers\"\npath = {target:?}\n\
+                "[[source]]\nname = \"global\"\nsecret = \"{SECRET_NAMESPACE}/pull-secret\"\n{tables}\
                  [kubernetes]\nkubeconfig = {kubeconfig:?}\nrollouts = true\n"
             ),
         )?;
         let agent = site.start().await?;
-        Ok((name, Member { site, agent }))
+        Ok(Member { site, agent })
     }
 
     /// A kubeconfig with the token of a pod on the node.
@@ -359,6 +388,26 @@ impl Fleet {
         self.member_of(node)?.agent.process().cont()
     }
 
+    /// A node's agent.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn agent(&self, node: &str) -> Result<&Agent> {
+        Ok(&self.member_of(node)?.agent)
+    }
+
+    /// Kills a node's agent, with SIGKILL, and starts another one in its place.
+    ///
+    /// # Errors
+    /// When there is no such node, or the other one does not start.
+    pub async fn replace(&mut self, node: &str) -> Result<()> {
+        let member = self.members.get_mut(node);
+        let member = member.with_context(|| format!("no node {node}"))?;
+        member.agent.process().kill_9();
+        member.agent = member.site.start().await?;
+        Ok(())
+    }
+
     fn member_of(&self, node: &str) -> Result<&Member> {
         let member = self.members.get(node);
         member.with_context(|| format!("no node {node}"))
@@ -373,6 +422,11 @@ pub fn manifest(spec: &Value) -> Value {
         "apiVersion": "pullkeeper.io/v1alpha1", "kind": "PullSecretRollout",
         "metadata": {"name": "cluster"}, "spec": spec,
     })
+}
+
+/// The table of a target.
+pub fn target(kind: &str, path: &Path) -> String {
+    format!("[[target]]\nkind = \"{kind}\"\npath = {path:?}\n")
 }
 
 /// A pull secret with this credential.

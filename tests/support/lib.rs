@@ -8,6 +8,7 @@
 //!     └── cluster::Cluster ── kubectl ── kube-apiserver ── etcd
 //!           ▲                          kube-controller-manager, kube-scheduler
 //!   node::Node ── kubelet ── containerd ── pods, in a machine of their own
+//!   services::Services ── systemd, dbus-daemon, units, there or in namespaces of their own
 //!   cluster::FakeNodes ── KWOK, in place of a thousand kubelets
 //! ```
 //!
@@ -51,6 +52,7 @@ pub mod proxy;
 pub mod registry;
 pub mod scratch;
 pub mod scripted;
+pub mod services;
 mod token_request;
 pub mod token_service;
 pub mod workload_realm;

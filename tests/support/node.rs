@@ -21,6 +21,7 @@ use crate::patience;
 use crate::ports::Port;
 use crate::process::Program;
 use crate::scratch::Scratch;
+use crate::services::Services;
 use kubelet::{Kubelet, ProviderPaths};
 use machine::{Machine, Resident};
 
@@ -240,6 +241,19 @@ impl Node {
     /// takes the flags away.
     pub fn set_credential_providers(&mut self, paths: Option<(PathBuf, PathBuf)>) {
         self.providers = paths.map(|(config, programs)| ProviderPaths { config, programs });
+    }
+
+    /// Starts a systemd in the node that has kubelet as `kubelet.service`, with these further lines of `[Service]`. kubelet does
+    /// not run on return: the one that ran before is stopped, and nobody has started the service.
+    ///
+    /// # Errors
+    /// When kubelet does not end, or as [`Services::boot`].
+    pub async fn kubelet_as_service(&mut self, lines: &str) -> Result<Services> {
+        self.kubelet.stop().await?;
+        let command = self.kubelet.command().join(" ");
+        let service = format!("ExecStart={command}\n{lines}");
+        let services = [("kubelet.service".to_owned(), service)];
+        Services::boot_inside(&self.machine.enter(), &services).await
     }
 
     /// A program to run in the node, where it sees the node's files and processes. Unlike pods it

@@ -293,15 +293,17 @@ impl Journal {
             .is_none_or(|entry| entry.counted.insert(unit.to_owned()))
     }
 
-    /// Notes that a unit was restarted now.
-    pub(crate) fn restarted(&self) -> Result<(), TargetError> {
+    /// Notes that a unit was restarted at this time, in seconds since 1970. Whole ones, as the node tells when it is ready: what it
+    /// says within the same one may be older.
+    pub(crate) fn restarted(&self, second: u64) -> Result<(), TargetError> {
         let mut state = self.lock();
         let Some(mut next) = state.clone() else {
             return Ok(());
         };
-        // Whole seconds, as the node tells when it is ready: what it says within the same one may be older.
-        let second = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-        next.restarted = Some(Time(second));
+        let second = i64::try_from(second).unwrap_or(i64::MAX);
+        let at = Time(Timestamp::from_second(second).unwrap_or(Timestamp::MAX));
+        // Another unit may have been restarted later.
+        next.restarted = next.restarted.max(Some(at));
         self.keep(&mut state, Some(next))
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::RestartError;
@@ -34,7 +35,13 @@ pub(super) async fn restart(
     for name in &settings.units {
         let restarted = async {
             let unit = systemd.unit(name).await?;
-            restart_one(&unit, name, deadline, journal, metrics).await?;
+            if !restart_one(&unit, name, deadline, journal, metrics).await? {
+                // Who asked for it was gone before it could note when that was done.
+                let at = settled(&unit, name, deadline).await?.since;
+                journal
+                    .write(move |journal| journal.restarted(at / 1_000_000))
+                    .await?;
+            }
             stays(&unit, name, settings.settle, deadline).await
         };
         let restarted = restarted.await;
@@ -52,19 +59,20 @@ pub(super) async fn restart(
     }
 }
 
+/// Restarts one, and waits until systemd has done so; false if an earlier process has asked for it.
 async fn restart_one(
     unit: &Named<'_>,
     name: &str,
     deadline: Instant,
     journal: &Arc<Journal>,
     metrics: &Metrics,
-) -> Result<(), RestartError> {
+) -> Result<bool, RestartError> {
     let before = unit.state().await?;
     // A restart of the container runtime may end the agent. The next one must not begin it anew, for ever.
     let (noted, start) = (name.to_owned(), before.invocation);
     let due = journal.write(move |journal| journal.restarts(&noted, &start));
     if !due.await? {
-        return Ok(());
+        return Ok(false);
     }
     let asked = Instant::now();
     let job = timeout_at(deadline, unit.restart()).await;
@@ -72,9 +80,10 @@ async fn restart_one(
         return Err(refused);
     }
     metrics.unit_restart_took(name, asked.elapsed());
-    journal.write(Journal::restarted).await?;
+    let now = Timestamp::now().as_second().unsigned_abs();
+    journal.write(move |journal| journal.restarted(now)).await?;
     match job {
-        Ok(Ok(result)) if result == "done" => Ok(()),
+        Ok(Ok(result)) if result == "done" => Ok(true),
         Ok(Ok(_)) => {
             let state = unit.state().await?.words();
             let unit = name.to_owned();
@@ -85,6 +94,23 @@ async fn restart_one(
     }
 }
 
+/// Waits until no job is under way, such as one that an earlier process has asked for; how the unit is then.
+async fn settled(
+    unit: &Named<'_>,
+    name: &str,
+    deadline: Instant,
+) -> Result<UnitState, RestartError> {
+    let mut state = unit.state().await?;
+    while state.is_changing() {
+        if Instant::now() >= deadline {
+            return Err(slow(unit, name).await);
+        }
+        sleep(LOOK).await;
+        state = unit.state().await?;
+    }
+    Ok(state)
+}
+
 /// Waits until the unit has stayed up for so long.
 async fn stays(
     unit: &Named<'_>,
@@ -92,15 +118,7 @@ async fn stays(
     settle: Duration,
     deadline: Instant,
 ) -> Result<(), RestartError> {
-    let mut first = unit.state().await?;
-    // A job that an earlier process has asked for may be under way.
-    while first.is_changing() {
-        if Instant::now() >= deadline {
-            return Err(slow(unit, name).await);
-        }
-        sleep(LOOK).await;
-        first = unit.state().await?;
-    }
+    let first = settled(unit, name, deadline).await?;
     let settled = Instant::now() + settle;
     let mut now = first.clone();
     loop {

@@ -37,6 +37,8 @@ trait Unit {
     fn sub_state(&self) -> zbus::Result<String>;
     #[zbus(property(emits_changed_signal = "false"), name = "InvocationID")]
     fn invocation_id(&self) -> zbus::Result<Vec<u8>>;
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn state_change_timestamp(&self) -> zbus::Result<u64>;
 }
 
 #[zbus::proxy(
@@ -61,6 +63,8 @@ pub(super) struct UnitState {
     pub(super) sub: String,
     /// Which start of it this is: every start has another one.
     pub(super) invocation: Vec<u8>,
+    /// Since when it is so, in microseconds of the host's clock.
+    pub(super) since: u64,
     /// How often systemd has restarted it by itself; 0 for what is no service.
     pub(super) restarts: u32,
 }
@@ -143,6 +147,7 @@ impl Named<'_> {
                 active: self.unit.active_state().await?,
                 sub: self.unit.sub_state().await?,
                 invocation: self.unit.invocation_id().await?,
+                since: self.unit.state_change_timestamp().await?,
                 // A target or a socket has none.
                 restarts: self.service.restarts().await.unwrap_or_default(),
             })

@@ -105,7 +105,11 @@ async fn it_says_who_would_be_drained_and_who_not_and_changes_nothing() -> Resul
     scene.fleet.change(&good(&scene.credentials[1])).await?;
     scene.parked("node-003", "Blocked", &["/guarded"]).await?;
     let history = recorder.history().await?;
-    ensure!(history.admitted().starts_with(&["node-003", "node-001"]), "{:?}", history.admitted());
+    ensure!(
+        history.admitted().starts_with(&["node-003", "node-001"]),
+        "{:?}",
+        history.admitted()
+    );
     scene.judge(&["node-004"]).await?;
     coordinator.stop().await?;
     Ok(())

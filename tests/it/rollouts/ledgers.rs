@@ -8,14 +8,14 @@ use support::cluster::Watch;
 use tokio::task::JoinHandle;
 
 /// Writes down every version while a rollout goes on.
-pub(super) struct Recorder(JoinHandle<Result<Vec<Value>>>);
+pub(crate) struct Recorder(JoinHandle<Result<Vec<Value>>>);
 
 /// What there was, oldest first.
-pub(super) struct History(Vec<Value>);
+pub(crate) struct History(Vec<Value>);
 
 impl Recorder {
     /// Listens until it is told that a version is the last one.
-    pub(super) fn on(mut history: Watch, last: impl Fn(&Value) -> bool + Send + 'static) -> Self {
+    pub(crate) fn on(mut history: Watch, last: impl Fn(&Value) -> bool + Send + 'static) -> Self {
         Self(tokio::spawn(async move {
             let mut versions = Vec::new();
             loop {
@@ -31,13 +31,13 @@ impl Recorder {
     }
 
     /// Everything, once the last version has been stored.
-    pub(super) async fn history(self) -> Result<History> {
+    pub(crate) async fn history(self) -> Result<History> {
         Ok(History(self.0.await??))
     }
 }
 
 /// Whether a version says that the generation is complete.
-pub(super) fn complete(generation: u64) -> impl Fn(&Value) -> bool {
+pub(crate) fn complete(generation: u64) -> impl Fn(&Value) -> bool {
     move |version| {
         let status = &version["status"];
         status["phase"] == "Complete" && status["generation"] == generation
@@ -58,7 +58,7 @@ impl History {
     }
 
     /// Every node that ever had a slot, in the order in which they got it: that of their permits.
-    pub(super) fn admitted(&self) -> Vec<&str> {
+    pub(crate) fn admitted(&self) -> Vec<&str> {
         let mut serials = BTreeMap::new();
         for version in &self.0 {
             let reservations = version["status"]["ledger"]["reservations"].as_object();
@@ -71,7 +71,7 @@ impl History {
     }
 
     /// The most nodes of one group that had a slot at once.
-    pub(super) fn most(&self, group: impl Fn(&str) -> String) -> usize {
+    pub(crate) fn most(&self, group: impl Fn(&str) -> String) -> usize {
         let largest = |reserved: BTreeSet<&str>| {
             let mut groups = BTreeMap::<_, usize>::new();
             for name in reserved {
@@ -83,7 +83,7 @@ impl History {
     }
 
     /// The phases, each once in a row.
-    pub(super) fn phases(&self) -> Vec<&str> {
+    pub(crate) fn phases(&self) -> Vec<&str> {
         let phases = self
             .0
             .iter()
@@ -93,13 +93,25 @@ impl History {
         phases
     }
 
+    /// How far a node's slot was, each phase once in a row; the first has no name.
+    pub(crate) fn slot_phases(&self, node: &str) -> Vec<&str> {
+        let slots = self.0.iter().filter_map(|version| {
+            let slot = &version["status"]["ledger"]["reservations"][node];
+            let phase = slot["phase"]["name"].as_str().unwrap_or("Reserved");
+            slot.is_object().then_some(phase)
+        });
+        let mut phases: Vec<_> = slots.collect();
+        phases.dedup();
+        phases
+    }
+
     /// How many versions there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// What never may be, whatever happens: a slot given while it is halted or paused, a ledger that goes back.
-    pub(super) fn is_lawful(&self) -> Result<()> {
+    pub(crate) fn is_lawful(&self) -> Result<()> {
         let mut former: Option<&Value> = None;
         for version in &self.0 {
             let ledger = &version["status"]["ledger"];

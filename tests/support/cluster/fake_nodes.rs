@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::api::Api;
@@ -151,6 +152,25 @@ impl FakeNodes {
             nodes::ready(&self.api.get(&format!("/api/v1/nodes/{name}")).await?)
         })
         .await
+    }
+
+    /// Has a node say at this time that it is Ready, as its kubelet does when it starts and then every few minutes; KWOK says so
+    /// once, and then for ten minutes not again.
+    ///
+    /// # Errors
+    /// When there is no such node, or it is not Ready.
+    pub async fn says_ready(&self, name: &str, at: Timestamp) -> Result<()> {
+        let path = format!("/api/v1/nodes/{name}");
+        let mut node = self.api.get(&path).await?;
+        nodes::ready(&node)?;
+        let conditions = node["status"]["conditions"].as_array_mut();
+        let mut conditions = conditions.context("no conditions")?.iter_mut();
+        let ready = conditions.find(|condition| condition["type"] == "Ready");
+        let second = Timestamp::from_second(at.as_second())?;
+        ready.context("no condition Ready")?["lastHeartbeatTime"] = second.to_string().into();
+        let patch = json!({ "status": { "conditions": node["status"]["conditions"] } });
+        self.api.merge(&format!("{path}/status"), &patch).await?;
+        Ok(())
     }
 
     /// Takes one node out of the cluster, as [`FakeNodes::leave`] does.

@@ -23,6 +23,8 @@ pub(super) struct ProviderPaths {
 }
 
 pub(super) struct Kubelet {
+    /// What runs in the machine.
+    command: Vec<String>,
     program: Program,
     health: Endpoint,
     resident: Option<Resident>,
@@ -43,12 +45,17 @@ impl Kubelet {
         let config = config(&authority, &ports).to_string();
         let config = folder.write("kubelet.json", config)?;
         let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
-        let program = machine
-            .inside("kubelet", &Cluster::bin("kubelet")?)?
-            .arg(flag("config", &config))
-            .arg(flag("kubeconfig", &kubeconfig))
-            .arg(format!("--hostname-override={name}"));
+        let path = Cluster::bin("kubelet")?;
+        let flags = [
+            flag("config", &config),
+            flag("kubeconfig", &kubeconfig),
+            format!("--hostname-override={name}"),
+        ];
+        let program = machine.inside("kubelet", &path)?.args(&flags);
+        let mut command = vec![path.display().to_string()];
+        command.extend(flags);
         Ok(Self {
+            command,
             program,
             health: Endpoint::plain(ports[1].address()),
             resident: None,
@@ -88,6 +95,11 @@ impl Kubelet {
     pub(super) async fn stop(&mut self) -> Result<()> {
         let resident = self.resident.take().context("kubelet does not run")?;
         resident.stop().await.context("cannot stop kubelet")
+    }
+
+    /// The words of the command that runs in the machine, without credential providers.
+    pub(super) fn command(&self) -> &[String] {
+        &self.command
     }
 
     pub(super) fn process(&self) -> Result<&Process> {

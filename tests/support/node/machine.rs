@@ -12,6 +12,8 @@ use crate::process::{Process, Program};
 use crate::scratch::profile_dir;
 use crate::{eventually, patience};
 
+const NSENTER: &str = "nsenter";
+
 /// PID and mount namespaces in which a node may write wherever it likes. `machine.sh` describes
 /// what it sees there; the network is that of the test.
 ///
@@ -64,12 +66,19 @@ impl Machine {
     /// `program` as it is to be started from outside in order to run inside. Paths in its arguments
     /// are those of the machine.
     pub(super) fn inside(&self, name: &str, program: &Path) -> Result<Program> {
-        let nsenter = Program::installed("nsenter")?;
-        Ok(nsenter
-            .named(name)
-            .arg(format!("--target={}", self.init))
-            .args(["--mount", "--pid", "--"])
-            .arg(program))
+        let nsenter = Program::installed(NSENTER)?;
+        Ok(nsenter.named(name).args(self.entering()).arg(program))
+    }
+
+    /// The words before a command that have it run inside.
+    pub(super) fn enter(&self) -> Vec<String> {
+        let nsenter = std::iter::once(NSENTER.to_owned());
+        nsenter.chain(self.entering()).collect()
+    }
+
+    fn entering(&self) -> [String; 4] {
+        let target = format!("--target={}", self.init);
+        [target, "--mount".into(), "--pid".into(), "--".into()]
     }
 
     /// Starts what [`Machine::inside`] gave; logs go to the node's folder.

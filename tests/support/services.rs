@@ -1,0 +1,111 @@
+//! Services of a systemd of a test's own, asked over D-Bus by systemd's own program.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use pullkeeper_systemd::{Systemd, address};
+
+use crate::eventually::eventually;
+use crate::patience;
+use crate::process::Program;
+use crate::scratch::Scratch;
+
+const MANAGER: [&str; 3] = [
+    "org.freedesktop.systemd1",
+    "/org/freedesktop/systemd1",
+    "org.freedesktop.systemd1.Manager",
+];
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
+
+/// A running systemd with services. They end when this is dropped.
+#[derive(Debug)]
+pub struct Services {
+    // Before the folder: it must be gone when that is removed.
+    systemd: Systemd,
+    scratch: Scratch,
+}
+
+impl Services {
+    /// Starts a systemd with these services, by name and text of `[Service]`, in which `FOLDER` is the path of [`Services::join`].
+    /// None of them runs yet; the bus answers on return.
+    ///
+    /// # Errors
+    /// Without root; when systemd or its bus does not start (shows what it said).
+    pub async fn boot(services: &[(String, String)]) -> Result<Self> {
+        Self::boot_inside(&[], services).await
+    }
+
+    /// [`Services::boot`] elsewhere: `enter` are the words before a command that have it run there.
+    pub(crate) async fn boot_inside(
+        enter: &[String],
+        services: &[(String, String)],
+    ) -> Result<Self> {
+        let scratch = Scratch::new("units")?;
+        let systemd = scratch.join("systemd");
+        std::fs::create_dir(&systemd)?;
+        let systemd = Systemd::start(&systemd, services, enter).context("cannot start systemd")?;
+        let services = Self { systemd, scratch };
+        let answers = eventually("systemd answers on its bus", async || {
+            services.manager("GetDefaultTarget", &[]).await
+        });
+        let answered = answers.await;
+        answered.with_context(|| {
+            format!(
+                "this test needs root, systemd and dbus-daemon (Debian: systemd, dbus)\n{}",
+                services.systemd.log()
+            )
+        })?;
+        Ok(services)
+    }
+
+    /// The address of its bus.
+    pub fn address(&self) -> String {
+        address(&self.systemd.bus())
+    }
+
+    /// The path of an entry in the folder that the services share with the test.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.scratch.join("systemd").join(name)
+    }
+
+    /// Starts a unit that does not run, and waits until it is up.
+    ///
+    /// # Errors
+    /// When systemd does not know it, or it is not up in time.
+    pub async fn start(&self, unit: &str) -> Result<()> {
+        self.manager("StartUnit", &["ss", unit, "replace"]).await?;
+        eventually(&format!("{unit} is up"), async || {
+            let state = self.property(unit, "ActiveState").await?;
+            anyhow::ensure!(state.contains("\"active\""), "{state}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Which start of the unit this is: every start has another one.
+    ///
+    /// # Errors
+    /// When systemd does not know it.
+    pub async fn invocation(&self, unit: &str) -> Result<String> {
+        self.property(unit, "InvocationID").await
+    }
+
+    async fn property(&self, unit: &str, property: &str) -> Result<String> {
+        let loaded = self.manager("LoadUnit", &["s", unit]).await?;
+        let path = loaded.split('"').nth(1).context("no path of the unit")?;
+        self.busctl(&["get-property", MANAGER[0], path, UNIT, property])
+            .await
+    }
+
+    async fn manager(&self, method: &str, arguments: &[&str]) -> Result<String> {
+        let call = [&["call"], &MANAGER[..], &[method], arguments].concat();
+        self.busctl(&call).await
+    }
+
+    async fn busctl(&self, arguments: &[&str]) -> Result<String> {
+        let busctl = Program::installed("busctl")?
+            .arg(format!("--address={}", self.address()))
+            .args(arguments);
+        Ok(busctl.run(patience()).await?.success()?.stdout)
+    }
+}
