@@ -87,6 +87,17 @@ impl Api {
         answer.json().with_context(|| format!("PATCH {path}"))
     }
 
+    /// PATCH with a strategic merge patch, as kubelet's: of a list with keys, such as conditions by type, it changes what it names.
+    ///
+    /// # Errors
+    /// When the answer is not 2xx.
+    pub async fn merge_by_key(&self, path: &str, patch: &Value) -> Result<Value> {
+        let content = "application/strategic-merge-patch+json";
+        let request = self.build(Method::PATCH, path, content, Some(patch))?;
+        let answer = self.endpoint.send(request).await?;
+        answer.json().with_context(|| format!("PATCH {path}"))
+    }
+
     /// DELETE of one object.
     ///
     /// # Errors

@@ -128,18 +128,10 @@ impl FakeNodes {
     pub async fn break_down(&self, name: &str) -> Result<()> {
         // KWOK repairs every node that has the annotation, at once.
         self.annotate(name, Value::Null).await?;
-        let path = format!("/api/v1/nodes/{name}");
-        let mut node = self.api.get(&path).await?;
-        let conditions = node["status"]["conditions"].as_array_mut();
-        let mut conditions = conditions.context("no conditions")?.iter_mut();
-        let ready = conditions.find(|condition| condition["type"] == "Ready");
-        let ready = ready.context("no condition Ready")?;
-        ready["status"] = "False".into();
-        ready["reason"] = "KubeletNotReady".into();
-        ready["message"] = "container runtime is down".into();
-        let patch = json!({ "status": { "conditions": node["status"]["conditions"] } });
-        self.api.merge(&format!("{path}/status"), &patch).await?;
-        Ok(())
+        let down = json!({
+            "status": "False", "reason": "KubeletNotReady", "message": "container runtime is down",
+        });
+        self.say(name, down).await
     }
 
     /// Ends [`FakeNodes::break_down`]; the node is Ready on return.
@@ -158,19 +150,11 @@ impl FakeNodes {
     /// once, and then for ten minutes not again.
     ///
     /// # Errors
-    /// When there is no such node, or it is not Ready.
+    /// When there is no such node.
     pub async fn says_ready(&self, name: &str, at: Timestamp) -> Result<()> {
-        let path = format!("/api/v1/nodes/{name}");
-        let mut node = self.api.get(&path).await?;
-        nodes::ready(&node)?;
-        let conditions = node["status"]["conditions"].as_array_mut();
-        let mut conditions = conditions.context("no conditions")?.iter_mut();
-        let ready = conditions.find(|condition| condition["type"] == "Ready");
-        let second = Timestamp::from_second(at.as_second())?;
-        ready.context("no condition Ready")?["lastHeartbeatTime"] = second.to_string().into();
-        let patch = json!({ "status": { "conditions": node["status"]["conditions"] } });
-        self.api.merge(&format!("{path}/status"), &patch).await?;
-        Ok(())
+        let second = Timestamp::from_second(at.as_second())?.to_string();
+        let ready = json!({ "status": "True", "lastHeartbeatTime": second });
+        self.say(name, ready).await
     }
 
     /// Takes one node out of the cluster, as [`FakeNodes::leave`] does.
@@ -190,6 +174,14 @@ impl FakeNodes {
     /// When the API server refuses.
     pub async fn leave(self) -> Result<()> {
         nodes::forget(&self.api, &self.names).await
+    }
+
+    /// Changes its condition Ready, and no other.
+    async fn say(&self, name: &str, mut ready: Value) -> Result<()> {
+        ready["type"] = "Ready".into();
+        let patch = json!({ "status": { "conditions": [ready] } });
+        let path = format!("/api/v1/nodes/{name}/status");
+        self.api.merge_by_key(&path, &patch).await.map(drop)
     }
 
     async fn annotate(&self, name: &str, value: Value) -> Result<()> {
