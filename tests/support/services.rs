@@ -68,6 +68,14 @@ impl Services {
         self.scratch.join("systemd").join(name)
     }
 
+    /// Writes a file in that folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: &str) -> Result<()> {
+        self.scratch.write(self.join(name), content).map(drop)
+    }
+
     /// Starts a unit that does not run, and waits until it is up.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ async fn a_service_that_does_not_start_is_rolled_back_and_no_second_one_is_touch
     let auth = auth["auths"][REGISTRY]["auth"]
         .as_str()
         .context("no auth")?;
-    fs::write(scene.services.join("refused"), auth)?;
+    scene.services.write("refused", auth)?;
     let path = scene.fleet.site(canary)?.join("auth.json");
     let former = fs::read(&path)?;
     let before = scene.invocations().await?;
@@ -118,7 +118,7 @@ async fn a_service_that_does_not_start_is_rolled_back_and_no_second_one_is_touch
     agent.keep_evidence().await?;
 
     // With the services put right somebody resumes, and everybody gets there.
-    fs::write(scene.services.join("refused"), "")?;
+    scene.services.write("refused", "")?;
     let mut spec = restarting(NODES);
     spec["resumes"] = 1.into();
     scene.fleet.want(&spec).await?;

@@ -74,7 +74,7 @@ pub(super) fn restarting(slots: usize) -> Value {
 impl Scene {
     /// Nodes whose services run with the first credential, which is rolled out, and the coordinator.
     pub(super) async fn new(count: usize) -> Result<(Self, Agent)> {
-        let scene = Self::unattended(count).await?;
+        let scene = Box::pin(Self::unattended(count)).await?;
         let coordinator = scene.fleet.coordinator("node-000").await?.start().await?;
         scene.first().await?;
         Ok((scene, coordinator))
@@ -88,7 +88,7 @@ impl Scene {
         let names = fleet.nodes.names().to_vec();
         let units = names.iter().map(|name| (unit(name), service(name)));
         let services = Services::boot(&units.collect::<Vec<_>>()).await?;
-        fs::File::create(services.join("refused"))?;
+        services.write("refused", "")?;
         fleet.change(&good(&credentials[0])).await?;
         let bus = services.address();
         for name in &names {
@@ -158,8 +158,7 @@ impl Scene {
 
     /// Keeps a node's service from going on where it is `starting` or `stopping`.
     pub(super) fn hold(&self, node: &str, at: &str) -> Result<()> {
-        fs::File::create(self.services.join(&format!("{node}.{at}")))?;
-        Ok(())
+        self.services.write(&format!("{node}.{at}"), "")
     }
 
     /// Ends [`Scene::hold`].
