@@ -33,6 +33,17 @@ async fn in_the((middle, word, times): Middle) -> Result<(Scene, Agent, String)>
     Ok((scene, coordinator, before))
 }
 
+/// Kills the agent and waits until another one in its place is about to look at the service, which has not gone on yet.
+async fn replaced(scene: &mut Scene) -> Result<()> {
+    scene.fleet.replace(NODE).await?;
+    let agent = scene.fleet.agent(NODE)?;
+    eventually("the next agent goes on with the restart", async || {
+        ensure!(agent.logged("restarting") == 1);
+        Ok(())
+    })
+    .await
+}
+
 /// It goes on, and the service was restarted once.
 async fn once(scene: Scene, coordinator: Agent, before: &str) -> Result<()> {
     let report = scene.answered(NODE).await?;
@@ -84,7 +95,7 @@ async fn an_agent_that_takes_a_new_configuration_meanwhile_goes_on_with_the_rest
 #[tokio::test]
 async fn an_agent_that_is_killed_while_a_service_starts_does_not_restart_it_again() -> Result<()> {
     let (mut scene, coordinator, before) = in_the(STARTING).await?;
-    scene.fleet.replace(NODE).await?;
+    replaced(&mut scene).await?;
     scene.release(NODE, "starting")?;
     once(scene, coordinator, &before).await
 }
@@ -92,7 +103,7 @@ async fn an_agent_that_is_killed_while_a_service_starts_does_not_restart_it_agai
 #[tokio::test]
 async fn an_agent_that_is_killed_while_a_service_stops_does_not_restart_it_again() -> Result<()> {
     let (mut scene, coordinator, before) = in_the(STOPPING).await?;
-    scene.fleet.replace(NODE).await?;
+    replaced(&mut scene).await?;
     scene.release(NODE, "stopping")?;
     once(scene, coordinator, &before).await
 }
