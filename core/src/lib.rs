@@ -11,6 +11,8 @@
 //! policy, ledger, fleet, time ─▶ rollout ─▶ ledger, permits
 //!
 //! pods, budgets, answers, time ─▶ drain ─▶ evictions, blockers
+//!
+//! lease, answers, time ─▶ election ─▶ writes, terms
 //! ```
 //!
 //! A *source* offers a document. Its *entries* are credentials under registry *keys*. What is wrong with them is a
@@ -22,6 +24,7 @@ pub mod authfile;
 pub mod challenge;
 pub mod directory;
 pub mod drain;
+pub mod election;
 pub mod explain;
 pub mod gate;
 pub mod image;

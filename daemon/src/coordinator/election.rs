@@ -3,18 +3,17 @@
 //! This is for peace and quiet only. Nothing that a coordinator does is safe *because* it leads: two that lead at once compete
 //! on the ledger, and one of them loses every write.
 //!
-//! No clock of another machine counts. A holder is gone when its Lease has not changed for as long as it is to last, counted
-//! here, on a clock that nobody sets, from when the last change was *seen*. A leader stops a third of that time before
-//! others may begin, counted from when it *asked* for its last renewal.
+//! What is done about it is decided by [`pullkeeper_core::election`]; here are the requests.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
+use pullkeeper_core::election::{self, Answer, Candidate, Step};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,113 +25,47 @@ use crate::config::CoordinatorSettings;
 /// Until when this process leads; `None` while it does not.
 pub(super) type Term = Option<Instant>;
 
-/// One that wants to lead.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    identity: String,
-    duration: Duration,
-    seen: Option<Seen>,
-}
-
-/// The Lease as it was when it last changed.
-#[derive(Debug)]
-struct Seen {
-    version: Option<String>,
-    since: Instant,
-}
-
-/// What a candidate does about a Lease.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
-    /// Makes it.
-    Create(Lease),
-    /// Replaces the one that was read, and no other.
-    Replace(Lease),
-    /// Nothing yet.
-    Wait,
-}
-
-impl Candidate {
-    fn new(identity: String, duration: Duration) -> Self {
-        Self {
-            identity,
-            duration,
-            seen: None,
-        }
-    }
-
-    /// A term that was asked for then ends so long before others may begin.
-    fn term(&self, asked: Instant) -> Instant {
-        asked + self.duration * 2 / 3
-    }
-
-    /// Between two looks.
-    fn pause(&self) -> Duration {
-        self.duration / 6
-    }
-
-    /// One answer that is slow must not cost the term.
-    fn patience(&self) -> Duration {
-        (self.duration / 7).min(Duration::from_secs(8))
-    }
-
-    /// Decides what to do about the Lease as it is now.
-    fn step(&mut self, lease: Option<&Lease>, now: Instant, wall: Timestamp) -> Step {
-        let Some(lease) = lease else {
-            let metadata = ObjectMeta::default();
-            let spec = self.spec(None, wall);
-            return Step::Create(Lease {
-                metadata,
-                spec: Some(spec),
-            });
-        };
-        let version = lease.metadata.resource_version.clone();
-        let seen = match self.seen.take() {
-            Some(seen) if seen.version == version => seen,
-            _ => Seen {
-                version,
-                since: now,
-            },
-        };
-        let former = lease.spec.clone().unwrap_or_default();
-        let holder = former.holder_identity.as_deref().unwrap_or_default();
-        // Its own word counts where that is longer: it may be configured otherwise.
-        let promised = former.lease_duration_seconds.unwrap_or(0);
-        let promised = Duration::from_secs(u64::try_from(promised).unwrap_or(0));
-        let over = now.duration_since(seen.since) >= self.duration.max(promised);
-        let free = holder.is_empty() || holder == self.identity || over;
-        self.seen = Some(seen);
-        if !free {
-            return Step::Wait;
-        }
-        Step::Replace(Lease {
-            metadata: lease.metadata.clone(),
-            spec: Some(self.spec(Some(former), wall)),
-        })
-    }
-
-    fn spec(&self, former: Option<LeaseSpec>, wall: Timestamp) -> LeaseSpec {
-        let former = former.unwrap_or_default();
-        let mine = former.holder_identity.as_deref() == Some(&self.identity);
-        let transitions = former.lease_transitions.unwrap_or(0);
-        LeaseSpec {
-            acquire_time: if mine {
-                former.acquire_time.clone()
-            } else {
-                Some(MicroTime(wall))
-            },
-            holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(self.duration.as_secs()).ok(),
-            lease_transitions: Some(transitions + i32::from(!mine)),
-            renew_time: Some(MicroTime(wall)),
-            ..former
-        }
-    }
-}
-
 /// Whether it is one, and not over.
 pub(super) fn lasts(term: Term) -> bool {
     term.is_some_and(|end| Instant::now() < end)
+}
+
+/// The Lease, as far as the decision needs it.
+fn read(lease: &Lease) -> election::Lease {
+    let spec = lease.spec.as_ref();
+    let seconds = spec.and_then(|spec| spec.lease_duration_seconds);
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    election::Lease {
+        version: lease.metadata.resource_version.clone(),
+        holder: spec
+            .and_then(|spec| spec.holder_identity.clone())
+            .unwrap_or_default(),
+        duration: Duration::from_secs(seconds.unwrap_or(0)),
+    }
+}
+
+/// The candidate's Lease, in the place of the one that was read. Times in it are for people.
+fn taken(candidate: &Candidate, former: Option<Lease>, wall: Timestamp) -> Lease {
+    let Lease { metadata, spec } = former.unwrap_or_default();
+    let former = spec.unwrap_or_default();
+    let mine = former.holder_identity.as_deref() == Some(candidate.identity());
+    let transitions = former.lease_transitions.unwrap_or(0);
+    let spec = LeaseSpec {
+        acquire_time: if mine {
+            former.acquire_time.clone()
+        } else {
+            Some(MicroTime(wall))
+        },
+        holder_identity: Some(candidate.identity().to_owned()),
+        lease_duration_seconds: i32::try_from(candidate.duration().as_secs()).ok(),
+        lease_transitions: Some(transitions.saturating_add(i32::from(!mine))),
+        renew_time: Some(MicroTime(wall)),
+        ..former
+    };
+    Lease {
+        metadata,
+        spec: Some(spec),
+    }
 }
 
 /// Where the Lease is, and how it is asked for.
@@ -147,20 +80,27 @@ pub(super) struct Election {
 impl Election {
     /// Stands for election until cancelled, whatever happens; then gives the Lease back. Terms are told as they come.
     pub(super) async fn stand(self, terms: &watch::Sender<Term>, cancel: &CancellationToken) {
+        let start = Instant::now();
         let mut candidate = Candidate::new(self.identity.clone(), self.settings.lease_duration);
         let mut complained = false;
         loop {
-            let asked = Instant::now();
-            match timeout(candidate.patience(), self.attempt(&mut candidate, asked)).await {
-                Ok(Ok(won)) => {
+            let asked = start.elapsed();
+            let looked = timeout(candidate.patience(), self.attempt(&mut candidate, asked)).await;
+            let answer = match &looked {
+                Ok(Ok(answer)) => *answer,
+                Ok(Err(_)) | Err(_) => Answer::Unknown,
+            };
+            candidate.hears(asked, answer);
+            let term = candidate.term().map(|end| start + end);
+            terms.send_if_modified(|current| {
+                let changed = lasts(*current) != lasts(term);
+                *current = term;
+                changed
+            });
+            match looked {
+                Ok(Ok(_)) => {
                     complained = false;
                     self.desk.election(None);
-                    let term = won.then(|| candidate.term(asked));
-                    terms.send_if_modified(|current| {
-                        let changed = lasts(*current) != lasts(term);
-                        *current = term;
-                        changed
-                    });
                 }
                 failed => {
                     let error = match failed {
@@ -169,7 +109,6 @@ impl Election {
                     };
                     self.desk
                         .election(Some(format!("cannot look at the Lease: {error}")));
-                    // A term that was won lasts, whatever one attempt comes to.
                     if complained {
                         tracing::debug!(error, "cannot look at the Lease");
                     } else {
@@ -182,10 +121,10 @@ impl Election {
                     }
                 }
             }
-            let pause = tokio::time::sleep(candidate.pause());
+            let again = tokio::time::sleep_until(start + candidate.again(asked));
             tokio::select! {
                 () = cancel.cancelled() => break,
-                () = pause => {}
+                () = again => {}
             }
         }
         let led = terms.send_replace(None).is_some();
@@ -194,8 +133,8 @@ impl Election {
         }
     }
 
-    /// One look, and what it asks for: whether this process leads.
-    async fn attempt(&self, candidate: &mut Candidate, now: Instant) -> Result<bool, String> {
+    /// One look, and what it asks for.
+    async fn attempt(&self, candidate: &mut Candidate, now: Duration) -> Result<Answer, String> {
         let connection = self
             .cluster
             .connection()
@@ -211,18 +150,20 @@ impl Election {
             }
         };
         let params = PostParams::default();
-        let written = match candidate.step(lease.as_ref(), now, Timestamp::now()) {
-            Step::Wait => return Ok(false),
-            Step::Create(mut lease) => {
-                lease.metadata.name = Some(name.clone());
-                leases.create(&params, &lease).await
+        let step = candidate.step(lease.as_ref().map(read).as_ref(), now);
+        let mut taken = taken(candidate, lease, Timestamp::now());
+        let written = match step {
+            Step::Wait => return Ok(Answer::Lost),
+            Step::Create => {
+                taken.metadata.name = Some(name.clone());
+                leases.create(&params, &taken).await
             }
-            Step::Replace(lease) => leases.replace(name, &params, &lease).await,
+            Step::Replace => leases.replace(name, &params, &taken).await,
         };
         match written {
-            Ok(_) => Ok(true),
-            // Somebody else was faster.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Ok(_) => Ok(Answer::Won),
+            // Something was faster: the next look says whose.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Answer::Unknown),
             Err(error) => Err(describe(&error)),
         }
     }
