@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -162,9 +163,16 @@ impl Ledger {
     /// # Errors
     /// For everything that this version would not have written.
     pub fn read(written: Option<&Value>) -> Result<Self, LedgerError> {
-        written.map_or_else(
-            || Ok(Self::default()),
-            |written| Self::deserialize(written).map_err(LedgerError),
-        )
+        let Some(written) = written else {
+            return Ok(Self::default());
+        };
+        let ledger = Self::deserialize(written).map_err(LedgerError)?;
+        // What is not known here would be lost with the next write.
+        if serde_json::to_value(&ledger).map_err(LedgerError)? == *written {
+            Ok(ledger)
+        } else {
+            let error = "there is more in it than this version knows";
+            Err(LedgerError(serde_json::Error::custom(error)))
+        }
     }
 }

@@ -519,6 +519,23 @@ fn a_ledger_of_another_time_is_not_an_empty_one() {
 }
 
 #[test]
+fn a_ledger_in_which_a_newer_version_says_more_is_none() {
+    let written = serde_json::to_value(Cluster::in_waves(&["a", "b", "c"]).ledger).unwrap();
+    let names = written["reservations"].as_object().unwrap();
+    let name = names.keys().next().unwrap();
+    for place in [
+        "/stage".to_owned(),
+        "/revision/0".to_owned(),
+        format!("/reservations/{name}"),
+        format!("/reservations/{name}/permit"),
+    ] {
+        let mut newer = written.clone();
+        newer.pointer_mut(&place).unwrap()["newer"] = true.into();
+        assert!(Ledger::read(Some(&newer)).is_err(), "{place}");
+    }
+}
+
+#[test]
 fn what_old_records_say_begins_no_generation() {
     let mut cluster = Cluster::in_waves(&["a", "b", "c"]);
     cluster.fleet.fresh = false;
