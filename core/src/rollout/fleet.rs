@@ -226,6 +226,16 @@ impl Node {
         self.current && self.shows_well(permit)
     }
 
+    /// The last generation that the node has said anything about, of itself; 0 before that.
+    pub(super) fn latest(&self) -> u64 {
+        let report = self
+            .record
+            .as_ref()
+            .and_then(|record| record.report.as_ref());
+        let own = report.filter(|report| report.permit.uid == self.uid);
+        own.map_or(0, |report| report.permit.generation)
+    }
+
     /// Whether the node has said of itself, and not of a former one of its name, that it has this generation.
     pub fn has_reached(&self, generation: u64) -> bool {
         let report = self

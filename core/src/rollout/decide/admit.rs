@@ -59,11 +59,17 @@ pub(super) fn admit(
             Waiting::Nodes
         });
     }
-    candidates.sort_by_key(|(name, node)| order(name, node));
+    // Otherwise two that never become empty would have turns for ever, one after the other, and generations that follow
+    // each other soon would never come to the last nodes.
+    let turns = |node: &Node| {
+        let times = ledger.parked.get(&node.uid).map_or(0, |one| one.times);
+        (times, node.latest())
+    };
+    candidates.sort_by_key(|(name, node)| (turns(node), order(name, node)));
     let mut slots = Slots::new(policy, ledger, fleet);
     let mut held_up = None;
     for (name, node) in candidates {
-        // The control plane is last: while another node waits, it does too.
+        // The control plane is last: while another node before it waits, it does too.
         let taken = match held_up {
             _ if policy.strategy == Strategy::Immediate => Ok(()),
             Some(held_up) if node.control_plane => Err(held_up),
@@ -94,7 +100,7 @@ pub(super) fn is_parked(drain: Drain, ledger: &Ledger, node: &Node, now: Time) -
     })
 }
 
-/// The control plane last, the others zone by zone.
+/// Of nodes that have had as many turns: the control plane last, the others zone by zone.
 pub(super) fn order(name: &str, node: &Node) -> (bool, Option<String>, String) {
     (node.control_plane, node.zone.clone(), name.to_owned())
 }

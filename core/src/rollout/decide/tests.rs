@@ -11,6 +11,7 @@ use super::*;
 
 mod drain;
 mod restart;
+mod turns;
 
 const MINUTE: u64 = 60_000;
 
