@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike as _};
-use pullkeeper_simulator::{Plan, evictions, roll_out, run};
+use pullkeeper_simulator::{Plan, evictions, play, roll_out, run};
 
 use crate::figures::Figures;
 
@@ -13,41 +13,38 @@ const SEEDS: u64 = 10_000;
 const NODES: usize = 5000;
 
 pub(crate) fn measure(figures: &mut Figures) -> Result<()> {
-    let plan = Plan {
-        nodes: 12,
-        coordinators: 3,
-        steps: 1500,
-        flaw: None,
-    };
     let (mut actions, mut violations) = (0, 0);
-    for seed in 0..SEEDS {
-        let run = run(seed, plan);
-        actions += run.actions;
-        if let Some(violation) = run.violation {
-            violations += 1;
-            println!("seed {seed}: {violation:?}\n{}", run.trace.join("\n"));
+    for run in play(0..SEEDS, |seed| run(seed, Plan::USUAL)) {
+        match run {
+            Ok(run) => actions += run.actions,
+            Err(broken) => {
+                violations += 1;
+                println!("{broken}");
+            }
         }
     }
     ensure!(actions > 50_000, "too little happened: {actions} actions");
-    let plan = evictions::Plan {
-        seconds: 240,
-        flaw: None,
-    };
     let (mut sent, mut drains) = (0, 0);
-    for seed in 0..SEEDS {
-        let run = evictions::run(seed, plan);
-        sent += run.answers.values().sum::<usize>();
-        drains += run.drains;
-        if let Some(violation) = run.violation {
-            violations += 1;
-            let trace = run.trace.join("\n");
-            println!("evictions, seed {seed}: {violation:?}\n{trace}");
+    for run in play(0..SEEDS, |seed| {
+        evictions::run(seed, evictions::Plan::USUAL)
+    }) {
+        match run {
+            Ok(run) => {
+                sent += run.answers.values().sum::<usize>();
+                drains += run.drains;
+            }
+            Err(broken) => {
+                violations += 1;
+                println!("{broken}");
+            }
         }
     }
     ensure!(drains > 20_000, "too little happened: {drains} drains");
     let how = format!(
-        "broken promises of the rollout's decisions in {SEEDS} seeds with 12 nodes and 3 coordinators, {actions} permits \
-         acted on, and of evictions in as many, {sent} answers, {drains} nodes emptied"
+        "broken promises of the rollout's decisions in {SEEDS} seeds with {} nodes and {} coordinators, {actions} permits \
+         acted on, and of evictions in as many, {sent} answers, {drains} nodes emptied",
+        Plan::USUAL.nodes,
+        Plan::USUAL.coordinators,
     );
     figures.lower(
         "simulator_violations",

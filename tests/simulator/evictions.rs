@@ -16,6 +16,7 @@ use self::lead::Lead;
 use self::oath::Oath;
 use self::server::Server;
 use crate::oath::{Kept, Violation, broken};
+use crate::seeds::Outcome;
 
 mod calm;
 mod chaos;
@@ -48,12 +49,20 @@ pub struct Plan {
     pub flaw: Option<Flaw>,
 }
 
+impl Plan {
+    /// What tests and figures play, so that a seed is the same in both.
+    pub const USUAL: Self = Self {
+        seconds: 240,
+        flaw: None,
+    };
+}
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The first broken promise.
     pub violation: Option<Violation>,
-    /// What happened last, newest first.
+    /// What happened, in this order.
     pub trace: Vec<String>,
     /// What was answered to evictions, and how often.
     pub answers: BTreeMap<&'static str, usize>,
@@ -67,6 +76,18 @@ pub struct Run {
     pub blockers: BTreeMap<&'static str, usize>,
     /// Seconds until every node was empty that could be, once nothing went wrong any more.
     pub calm: u64,
+}
+
+impl Outcome for Run {
+    const TEST: &'static str = "evictions::tests::no_promise_is_broken";
+
+    fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    fn trace(&self) -> &[String] {
+        &self.trace
+    }
 }
 
 /// What happens at some time.
@@ -163,8 +184,6 @@ pub fn run(seed: u64, plan: Plan) -> Run {
     let violation = world.play(plan.seconds * 1000).err();
     let mut run = world.run;
     run.violation = violation;
-    run.trace.reverse();
-    run.trace.truncate(80);
     run
 }
 

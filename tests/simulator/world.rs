@@ -14,6 +14,7 @@ use crate::coordinator::{Coordinator, Rollout, Write};
 use crate::flaw::Flaw;
 use crate::oath::{Look, Oath, Violation, decides};
 use crate::pods::{Guard, Pod, SCHEDULER_LAG};
+use crate::seeds::Outcome;
 
 mod calm;
 mod chaos;
@@ -32,12 +33,22 @@ pub struct Plan {
     pub flaw: Option<Flaw>,
 }
 
+impl Plan {
+    /// What tests and figures play, so that a seed is the same in both.
+    pub const USUAL: Self = Self {
+        nodes: 12,
+        coordinators: 2,
+        steps: 1500,
+        flaw: None,
+    };
+}
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The first broken promise.
     pub violation: Option<Violation>,
-    /// What happened last, newest first.
+    /// What happened, in this order.
     pub trace: Vec<String>,
     /// Permits that were acted on.
     pub actions: usize,
@@ -49,6 +60,18 @@ pub struct Run {
     pub drains: usize,
     /// Slots of drained nodes that were to come back, by the word for what for; permits that were called back as well.
     pub restored: BTreeMap<&'static str, usize>,
+}
+
+impl Outcome for Run {
+    const TEST: &'static str = "tests::no_promise_is_broken";
+
+    fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    fn trace(&self) -> &[String] {
+        &self.trace
+    }
 }
 
 struct World {
@@ -78,12 +101,9 @@ struct World {
 pub fn run(seed: u64, plan: Plan) -> Run {
     let mut world = World::new(seed, plan);
     let violation = world.play(plan.steps).err();
-    let mut trace = world.trace;
-    trace.reverse();
-    trace.truncate(60);
     Run {
         violation,
-        trace,
+        trace: world.trace,
         actions: world.actions,
         generations: world.rollout.ledger.generation,
         evictions: world.evictions,
