@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pullkeeper_core::rollout::{
-    Cordon, Mark, Node, Outcome, Permit, Report, Revision, SecretRevision, Time,
+    Cordon, Mark, Node, Outcome, Permit, Record, Report, Revision, SecretRevision, Time,
 };
 
 use crate::pods::{Pod, SCHEDULER_LAG};
@@ -12,6 +12,12 @@ use crate::pods::{Pod, SCHEDULER_LAG};
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) node: Node,
+    /// The UID of the node that its record was made for: one of a former node of this name stays for a while.
+    pub(crate) record_of: String,
+    /// Whether nothing is heard from it, so that nobody knows whether it is ready.
+    pub(crate) mute: bool,
+    /// Whether it is about to be deleted.
+    pub(crate) leaving: bool,
     /// Which write of its record was the last.
     pub(crate) record_version: u64,
     /// Which change of the node itself was the last.
@@ -54,6 +60,9 @@ pub(crate) enum Temper {
 impl Machine {
     pub(crate) fn new(node: Node, temper: Temper) -> Self {
         Self {
+            record_of: node.uid.clone(),
+            mute: false,
+            leaving: false,
             node,
             record_version: 0,
             node_version: 0,
@@ -68,9 +77,24 @@ impl Machine {
         }
     }
 
+    /// Its record, unless that is still a former node's.
+    pub(crate) fn own_record(&self) -> Option<&Record> {
+        let record = self.node.record.as_ref();
+        record.filter(|_| self.record_of == self.node.uid)
+    }
+
+    /// The record of a former node of this name goes, and one of its own takes its place.
+    pub(crate) fn renew_record(&mut self) {
+        if self.record_of != self.node.uid {
+            self.record_of.clone_from(&self.node.uid);
+            self.node.record = None;
+            self.record_version += 1;
+        }
+    }
+
     /// The permit that the agent has not answered or begun to act on, for what it sees.
     pub(crate) fn unanswered(&self) -> Option<&Permit> {
-        let record = self.node.record.as_ref()?;
+        let record = self.own_record()?;
         let permit = record.unanswered(&self.node.uid);
         let sees = record.seen.as_ref() == Some(&self.permitted);
         permit.filter(|_| sees && self.acting.is_none())
@@ -78,6 +102,9 @@ impl Machine {
 
     /// Looks at the Secret, and says what it sees.
     pub(crate) fn look(&mut self, secret: u64) {
+        if self.record_of != self.node.uid {
+            return;
+        }
         let record = self.node.record.get_or_insert_default();
         let seen = Some(revision(secret));
         if record.seen != seen {
@@ -166,6 +193,9 @@ impl Machine {
 
     /// The node says how it is: that it is ready, once its services are back.
     pub(crate) fn beat(&mut self, now: Time) {
+        if self.mute {
+            return;
+        }
         if self.down.take_if(|until| *until <= now).is_some() {
             self.node.ready = true;
         }
@@ -175,16 +205,16 @@ impl Machine {
         }
     }
 
-    /// Ends what the agent does, and reports. Services that it restarts are down for so long.
-    pub(crate) fn finish(&mut self, now: Time, down: u64) {
-        let Some((permit, _)) = self.acting.take() else {
-            return;
-        };
+    /// Ends what the agent does, and reports. Services that it restarts are down for so long. The permit, if it has taken what
+    /// that names.
+    pub(crate) fn finish(&mut self, now: Time, down: u64) -> Option<Permit> {
+        let (permit, _) = self.acting.take()?;
         let outcome = match self.temper {
             Temper::Good => Outcome::Reached,
             Temper::Failing => Outcome::Failed("a registry refuses the credential".to_owned()),
-            Temper::Silent => return,
+            Temper::Silent => return None,
         };
+        let reached = (outcome == Outcome::Reached).then(|| permit.clone());
         let record = self.node.record.get_or_insert_default();
         let former = record.report.as_ref().and_then(|report| report.restarted);
         let restarted = self.restarts.then_some(now);
@@ -197,5 +227,6 @@ impl Machine {
             restarted: restarted.or(former),
         });
         self.record_version += 1;
+        reached
     }
 }

@@ -1,10 +1,13 @@
 //! One of several coordinators: what it knows, and what it has sent.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pullkeeper_core::rollout::{
-    Decision, Fleet, Ledger, Node, Order, Permit, Policy, Revision, Time, decide,
+    Decision, Fleet, Ledger, LedgerError, Node, Order, Permit, Policy, Pool, Record, Revision,
+    Time, decide,
 };
+use serde_json::Value;
 
 use crate::agent::Machine;
 use crate::engine::Engine;
@@ -16,6 +19,17 @@ pub(crate) struct Rollout {
     pub(crate) version: u64,
     pub(crate) policy: Policy,
     pub(crate) ledger: Ledger,
+    /// What stands in the place of the ledger, since somebody has damaged it, or a newer version has written it.
+    pub(crate) damage: Option<Value>,
+}
+
+impl Rollout {
+    fn read(&self) -> Result<Cow<'_, Ledger>, LedgerError> {
+        match &self.damage {
+            None => Ok(Cow::Borrowed(&self.ledger)),
+            damage => Ledger::read(damage.as_ref()).map(Cow::Owned),
+        }
+    }
 }
 
 /// A coordinator and what it has seen. All of it may be old.
@@ -26,6 +40,12 @@ pub(crate) struct Coordinator {
     /// Which write of each node, and of its record, it has seen, by UID.
     versions: BTreeMap<String, Versions>,
     pub(crate) engine: Engine,
+    /// The name of the node that it runs on.
+    pub(crate) home: Option<String>,
+    /// UIDs of nodes of which nobody knows whether they are ready.
+    pub(crate) unknown: BTreeSet<String>,
+    /// UIDs of nodes that it could not look up just now.
+    pub(crate) failed: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,11 +104,25 @@ pub(crate) enum Write {
 
 impl Coordinator {
     /// Takes in a complete list of the nodes.
-    pub(crate) fn see(&mut self, machines: &BTreeMap<String, Machine>) {
+    pub(crate) fn see(
+        &mut self,
+        machines: &BTreeMap<String, Machine>,
+        pools: &BTreeMap<String, Pool>,
+        flaw: Option<Flaw>,
+    ) {
+        let inherits = flaw == Some(Flaw::InheritsReports);
+        let node = |one: &Machine| Node {
+            record: match &one.node.record {
+                Some(record) if inherits => Some(of_whoever(record, &one.node.uid)),
+                _ => one.own_record().cloned(),
+            },
+            ..one.node.clone()
+        };
         let nodes = machines.iter();
-        self.fleet.nodes = nodes
-            .map(|(name, one)| (name.clone(), one.node.clone()))
-            .collect();
+        self.fleet.nodes = nodes.map(|(name, one)| (name.clone(), node(one))).collect();
+        self.fleet.pools.clone_from(pools);
+        let mute = machines.values().filter(|one| one.mute);
+        self.unknown = mute.map(|one| one.node.uid.clone()).collect();
         let versions = |one: &Machine| Versions {
             node: one.node_version,
             record: one.record_version,
@@ -121,9 +155,15 @@ impl Coordinator {
             node.drain = self.engine.view(&node.uid, now);
         }
         let rollout = self.rollout.as_ref()?;
+        let ledger = match (rollout.read(), flaw) {
+            (Ok(ledger), _) => ledger,
+            (Err(_), Some(Flaw::TakesDamageForNothing)) => Cow::Owned(Ledger::default()),
+            (Err(_), Some(Flaw::ReadsWhatItCan)) => Cow::Borrowed(&rollout.ledger),
+            (Err(_), _) => return None,
+        };
         let decision = match flaw {
-            None => decide(&rollout.policy, &rollout.ledger, &self.fleet, now),
-            Some(flaw) => self.mistaken(rollout, flaw, now),
+            None => decide(&rollout.policy, &ledger, &self.fleet, now),
+            Some(flaw) => self.mistaken(&rollout.policy, &ledger, flaw, now),
         };
         let seen = |uid: &str| self.versions.get(uid).copied().unwrap_or_default();
         let permits = decision.permits.iter().map(|(name, permit)| Write::Permit {
@@ -167,20 +207,33 @@ impl Coordinator {
     }
 
     /// What it decides when it takes something else for the truth.
-    fn mistaken(&self, rollout: &Rollout, flaw: Flaw, now: Time) -> Decision {
-        let (mut policy, mut ledger) = (rollout.policy.clone(), rollout.ledger.clone());
+    fn mistaken(&self, wanted: &Policy, read: &Ledger, flaw: Flaw, now: Time) -> Decision {
+        let (mut policy, mut ledger) = (wanted.clone(), read.clone());
         let mut fleet = self.fleet.clone();
         flaw.mistakes(&mut policy, &mut ledger, &mut fleet);
+        flaw.sees(wanted, &mut fleet, &self.unknown, &self.failed);
         let mut decision = decide(&policy, &ledger, &fleet, now);
-        flaw.spoils(&mut decision, &rollout.policy, &ledger, &fleet);
+        flaw.spoils(&mut decision, wanted, &ledger, &fleet);
         decision
     }
 
     /// What was read anew has been used, and is as old as everything else from now on.
     pub(crate) fn forget(&mut self) {
         self.fleet.fresh = false;
+        self.failed.clear();
         for node in self.fleet.nodes.values_mut() {
             node.current = false;
         }
     }
+}
+
+/// A record that is taken for this node's, whosever it is.
+fn of_whoever(record: &Record, uid: &str) -> Record {
+    let mut record = record.clone();
+    let permits = record.permit.iter_mut();
+    let reports = record.report.iter_mut().map(|report| &mut report.permit);
+    for permit in permits.chain(reports) {
+        uid.clone_into(&mut permit.uid);
+    }
+    record
 }

@@ -1,11 +1,14 @@
 //! Mistakes of coordinators, to see that each is noticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pullkeeper_core::rollout::{
-    Cordon, Decision, Fleet, Ledger, Limit, Order, Phase, Policy, Strategy, Time,
+    Cordon, Decision, Fleet, Ledger, Limit, Order, Parked, Phase, Policy, Stage, Strategy, Time,
+    Why,
 };
+
+use crate::oath::may_be_acting;
 
 /// A mistake that a coordinator makes, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,60 @@ pub enum Flaw {
     TrustsOldReadiness,
     /// Takes a permit that may be on its way for one that never was.
     ForgetsPermits,
+    /// Goes on when its term is over.
+    LeadsForEver,
+    /// Takes a Lease that is somebody else's.
+    Usurps,
+    /// Gives up its term when one look comes to nothing.
+    Abdicates,
+    /// Takes a write of its own that came late for somebody else's.
+    YieldsToItself,
+    /// Waits for one answer as long as a Lease lasts.
+    WaitsForOneAnswer,
+    /// Does not stand again once it has lost.
+    Resigns,
+    /// Takes the record of a former node of the same name for the node's own.
+    InheritsReports,
+    /// Gives the slot of a node to the one that was made in its place.
+    InheritsSlots,
+    /// Takes a ledger that it cannot read for one that has not been begun.
+    TakesDamageForNothing,
+    /// Reads of a ledger what it can.
+    ReadsWhatItCan,
+    /// Does not mind who else is at work on a node.
+    IgnoresHolds,
+    /// Does not mind what others do with a pool.
+    IgnoresPools,
+    /// Does not mind how many of a pool may be unavailable.
+    IgnoresSharing,
+    /// Takes nodes that nothing is heard from for ready ones.
+    TakesUnknownForReady,
+    /// Takes nodes that it cannot look up for ready ones.
+    TakesErrorsForHealth,
+    /// Takes nodes that it cannot look up for gone.
+    TakesErrorsForGone,
+    /// Never looks up who is missing.
+    NeverLooksUp,
+    /// Keeps the slots of nodes that are gone.
+    KeepsTheGone,
+    /// Tries nodes again before everybody else has had a turn.
+    RetriesFirst,
+    /// Does not mind who has got how far.
+    ForgetsWhoIsBehind,
+    /// Counts deadlines from when it last looked.
+    RestartsTimers,
+    /// Begins with the canaries again when a window has closed.
+    BeginsAnew,
+    /// Takes slots from nodes that act when a window closes.
+    StopsWhoActs,
+    /// Admits nodes that are done again.
+    ForgetsWhoIsDone,
+    /// Waits for the silent for ever.
+    WaitsForTheSilent,
+    /// Gives up the slots of the silent.
+    GivesUpTheSilent,
+    /// Counts failures anew.
+    ForgetsFailures,
 }
 
 impl Flaw {
@@ -127,6 +184,64 @@ impl Flaw {
                 }
             }
             Self::CountsItsOwnOnly => policy.max_unavailable = None,
+            Self::IgnoresHolds => {
+                for node in fleet.nodes.values_mut() {
+                    node.held = false;
+                }
+            }
+            Self::IgnoresPools => {
+                for pool in fleet.pools.values_mut() {
+                    pool.busy = false;
+                }
+            }
+            Self::IgnoresSharing => {
+                for pool in fleet.pools.values_mut() {
+                    pool.max_unavailable = None;
+                }
+            }
+            Self::KeepsTheGone => fleet.gone.clear(),
+            Self::RetriesFirst => {
+                let waiting = fleet.nodes.iter();
+                let waiting = waiting.filter(|(name, _)| !ledger.reservations.contains_key(*name));
+                for (name, node) in waiting {
+                    let parked = Parked {
+                        node: name.clone(),
+                        why: Why::Blocked,
+                        since: Time(0),
+                        times: 2,
+                    };
+                    ledger.parked.entry(node.uid.clone()).or_insert(parked);
+                }
+            }
+            Self::ForgetsWhoIsBehind => {
+                // Who has a slot is waited for.
+                let waiting = fleet.nodes.iter_mut();
+                let waiting = waiting.filter(|(name, _)| !ledger.reservations.contains_key(*name));
+                for (_, node) in waiting {
+                    let report = node.record.as_mut().and_then(|one| one.report.as_mut());
+                    if let Some(permit) = report.map(|report| &mut report.permit)
+                        && permit.generation < ledger.generation
+                    {
+                        permit.generation = 0;
+                    }
+                }
+            }
+            Self::ForgetsWhoIsDone => {
+                let waiting = fleet.nodes.iter_mut();
+                let waiting = waiting.filter(|(name, _)| !ledger.reservations.contains_key(*name));
+                for (_, node) in waiting {
+                    if let Some(record) = &mut node.record {
+                        record.report = None;
+                    }
+                }
+            }
+            Self::RestartsTimers => {
+                for reservation in ledger.reservations.values_mut() {
+                    reservation.permitted = None;
+                }
+            }
+            Self::WaitsForTheSilent => policy.deadline = Duration::MAX,
+            Self::ForgetsFailures => ledger.failures.clear(),
             Self::ForgetsPermits => {
                 for (name, reservation) in &ledger.reservations {
                     if let (Phase::Withdrawing { void, .. }, Some(node)) =
@@ -147,6 +262,34 @@ impl Flaw {
         }
     }
 
+    /// What it takes the nodes for that it does not know, or cannot look up.
+    pub(crate) fn sees(
+        self,
+        policy: &Policy,
+        fleet: &mut Fleet,
+        unknown: &BTreeSet<String>,
+        failed: &BTreeSet<String>,
+    ) {
+        match self {
+            // Whose word begins a generation, and how many are unavailable, are other promises.
+            Self::TakesUnknownForReady if !fleet.fresh && policy.max_unavailable.is_none() => {
+                let nodes = fleet.nodes.values_mut();
+                for node in nodes.filter(|node| unknown.contains(&node.uid)) {
+                    node.ready = true;
+                }
+            }
+            Self::TakesErrorsForHealth => {
+                let nodes = fleet.nodes.values_mut();
+                for node in nodes.filter(|node| failed.contains(&node.uid)) {
+                    node.current = true;
+                    node.ready = true;
+                }
+            }
+            Self::TakesErrorsForGone => fleet.gone.extend(failed.iter().cloned()),
+            _ => {}
+        }
+    }
+
     /// What it makes of a decision.
     pub(crate) fn spoils(
         self,
@@ -155,8 +298,47 @@ impl Flaw {
         ledger: &Ledger,
         fleet: &Fleet,
     ) {
+        match self {
+            Self::NeverLooksUp => decision.missing.clear(),
+            Self::InheritsSlots => {
+                let next = decision.ledger.get_or_insert_with(|| ledger.clone());
+                for (name, former) in &ledger.reservations {
+                    let uid = fleet.nodes.get(name).map(|node| &node.uid);
+                    if let Some(uid) = uid.filter(|uid| **uid != former.permit.uid) {
+                        let mut heir = former.clone();
+                        heir.permit.uid.clone_from(uid);
+                        next.reservations.insert(name.clone(), heir);
+                    }
+                }
+            }
+            Self::BeginsAnew if !policy.open => {
+                let next = decision.ledger.get_or_insert_with(|| ledger.clone());
+                next.stage = Stage::Canary;
+            }
+            Self::StopsWhoActs if !policy.open => {
+                let next = decision.ledger.get_or_insert_with(|| ledger.clone());
+                next.reservations.retain(|name, one| {
+                    let node = fleet.nodes.get(name);
+                    !node.is_some_and(|node| may_be_acting(one, node))
+                });
+            }
+            Self::GivesUpTheSilent => {
+                if let Some(next) = &mut decision.ledger {
+                    let Ledger {
+                        reservations,
+                        failures,
+                        ..
+                    } = next;
+                    reservations.retain(|_, one| !failures.contains_key(&one.permit.uid));
+                }
+            }
+            _ => {}
+        }
         let orders = &mut decision.orders;
         match (self, &mut decision.ledger) {
+            (Self::RetriesFirst, Some(next)) => {
+                next.parked.retain(|_, parked| parked.since != Time(0));
+            }
             (Self::KeepsSlots, Some(next)) => {
                 next.reservations.extend(ledger.reservations.clone());
             }

@@ -12,6 +12,7 @@ mod oath;
 mod pods;
 mod scale;
 mod seeds;
+mod stand;
 mod world;
 
 pub use self::flaw::Flaw;

@@ -1,15 +1,21 @@
 //! What is promised, whatever happens. The numbers are those of `docs/design/rollout.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pullkeeper_core::rollout::{Ledger, Outcome, Permit, Phase, Policy, Revision, Stage, Strategy};
 
 use crate::agent::Machine;
 use crate::coordinator::Rollout;
 
+mod admit;
 mod drain;
+mod keep;
+mod persist;
+mod term;
 
 pub(crate) use self::drain::{Look, decides};
+pub(crate) use self::keep::may_be_acting;
+pub(crate) use self::term::Term;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +31,8 @@ pub struct Violation {
 pub(crate) struct Oath {
     /// Every permit that any ledger has ever had.
     promised: BTreeSet<(String, u64)>,
+    /// Generations that nodes have taken in truth, by UID.
+    reached: BTreeMap<String, BTreeSet<u64>>,
 }
 
 pub(crate) type Kept = Result<(), Violation>;
@@ -46,6 +54,10 @@ impl Oath {
         nodes: usize,
         now: u64,
     ) -> Kept {
+        if before.damage.is_some() {
+            return broken("S19: what cannot be read is not replaced", "");
+        }
+        persist::begins(&before.ledger, after)?;
         let policy = &before.policy;
         let new = |name: &&String| {
             let former = before.ledger.reservations.get(*name);
@@ -97,7 +109,8 @@ impl Oath {
             return broken("S14: a halt stays", format!("{:?}", before.ledger.halt));
         }
         self.slots_given_back(before, after, &machines)?;
-        Self::soaked(policy, before, after, now)
+        Self::soaked(policy, before, after, now)?;
+        persist::carries_on(&before.ledger, after)
     }
 
     fn stages(before: &Rollout, after: &Ledger, admitted: &[&String]) -> Kept {
@@ -188,7 +201,7 @@ impl Oath {
     ) -> Kept {
         let ready = machines.filter(|one| one.node.ready);
         let seen: Vec<_> = ready
-            .filter_map(|one| one.node.record.as_ref()?.seen.as_ref())
+            .filter_map(|one| one.own_record()?.seen.as_ref())
             .collect();
         let votes = seen.iter().filter(|seen| **seen == wanted).count();
         if votes * 2 > seen.len() {
@@ -198,6 +211,27 @@ impl Oath {
             "L12: what is rolled out is what most nodes see",
             format!("{votes} of {}: {wanted:?}", seen.len()),
         )
+    }
+
+    /// An agent has taken what its permit names.
+    pub(crate) fn reaches(&mut self, permit: &Permit) {
+        let reached = self.reached.entry(permit.uid.clone()).or_default();
+        reached.insert(permit.generation);
+    }
+
+    /// Whoever is taken for done has done it, and nobody of the same name.
+    pub(crate) fn done(&self, look: &Look<'_>) -> Kept {
+        let generation = look.read.ledger.generation;
+        let itself = |uid: &str| {
+            let reached = self.reached.get(uid);
+            reached.is_some_and(|reached| reached.contains(&generation))
+        };
+        for (name, node) in &look.fleet.nodes {
+            if node.has_reached(generation) && !itself(&node.uid) {
+                return broken("S18: a node that was made anew has done nothing yet", name);
+            }
+        }
+        Ok(())
     }
 
     /// A record got a permit.

@@ -1,5 +1,6 @@
 //! A rollout in which nothing goes wrong, as large as it may be.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pullkeeper_core::rollout::{
@@ -27,13 +28,14 @@ pub struct Scale {
 /// # Panics
 /// When it does not come to an end.
 pub fn roll_out(nodes: usize) -> Scale {
-    let mut machines: std::collections::BTreeMap<_, _> = (0..nodes)
+    let mut machines: BTreeMap<_, _> = (0..nodes)
         .map(|number| (format!("node-{number:05}"), machine(number)))
         .collect();
     let mut rollout = Rollout {
         version: 1,
         policy: policy(),
         ledger: Ledger::default(),
+        damage: None,
     };
     let mut coordinator = Coordinator::default();
     let mut scale = Scale {
@@ -46,7 +48,7 @@ pub fn roll_out(nodes: usize) -> Scale {
     while !machines.values().all(|one| one.node.has_reached(1)) {
         now = Time(now.0 + 1000);
         coordinator.rollout = Some(rollout.clone());
-        coordinator.see(&machines);
+        coordinator.see(&machines, &BTreeMap::new(), None);
         coordinator.fleet.fresh = true;
         let decided = coordinator.decide(0, now, None);
         scale.decisions += 1;

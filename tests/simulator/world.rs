@@ -5,20 +5,23 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pullkeeper_core::rollout::{
-    Canary, Cordon, Drain, FailureBudget, Ledger, Limit, Node, Phase, Policy, SecretSource,
-    Strategy, Time,
+    Canary, Drain, FailureBudget, Ledger, Limit, Node, Policy, Pool, SecretSource, Strategy, Time,
 };
 
 use crate::agent::{Machine, Temper};
 use crate::coordinator::{Coordinator, Rollout, Write};
 use crate::flaw::Flaw;
 use crate::oath::{Look, Oath, Violation, decides};
-use crate::pods::{Guard, Pod, SCHEDULER_LAG};
+use crate::pods::{Guard, Pod};
 use crate::seeds::Outcome;
+use crate::stand::{Election, Tally};
 
 mod calm;
 mod chaos;
+mod damage;
+mod home;
 mod lead;
+mod writes;
 
 /// What a run is made of, besides its seed.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +40,7 @@ impl Plan {
     /// What tests and figures play, so that a seed is the same in both.
     pub const USUAL: Self = Self {
         nodes: 12,
-        coordinators: 2,
+        coordinators: 3,
         steps: 1500,
         flaw: None,
     };
@@ -60,6 +63,8 @@ pub struct Run {
     pub drains: usize,
     /// Slots of drained nodes that were to come back, by the word for what for; permits that were called back as well.
     pub restored: BTreeMap<&'static str, usize>,
+    /// What else promises are about, and how often it happened.
+    pub happened: BTreeMap<&'static str, usize>,
 }
 
 impl Outcome for Run {
@@ -89,8 +94,15 @@ struct World {
     evictions: usize,
     drains: usize,
     restored: BTreeMap<&'static str, usize>,
+    happened: BTreeMap<&'static str, usize>,
+    /// Groups of nodes that somebody else manages as well.
+    pools: BTreeMap<String, Pool>,
+    /// Who leads; without one all act at once.
+    election: Option<Election>,
     /// How nodes are drained when they are.
     drain: Drain,
+    /// Whether most pods stay, and little else happens: then nodes are tried again and again.
+    is_stubborn: bool,
     /// Whether nothing goes wrong any more.
     is_calm: bool,
     trace: Vec<String>,
@@ -101,6 +113,18 @@ struct World {
 pub fn run(seed: u64, plan: Plan) -> Run {
     let mut world = World::new(seed, plan);
     let violation = world.play(plan.steps).err();
+    if let Some(election) = &world.election {
+        let Tally {
+            changes,
+            survived,
+            lapsed,
+        } = election.tally;
+        world.happened.extend([
+            ("leaders followed each other", changes),
+            ("slow calls cost no term", survived),
+            ("terms ran out", lapsed),
+        ]);
+    }
     Run {
         violation,
         trace: world.trace,
@@ -109,6 +133,7 @@ pub fn run(seed: u64, plan: Plan) -> Run {
         evictions: world.evictions,
         drains: world.drains,
         restored: world.restored,
+        happened: world.happened,
     }
 }
 
@@ -154,6 +179,7 @@ impl World {
                 version: 1,
                 policy,
                 ledger: Ledger::default(),
+                damage: None,
             },
             secret: 1,
             machines: BTreeMap::new(),
@@ -165,15 +191,42 @@ impl World {
             evictions: 0,
             drains: 0,
             restored: BTreeMap::new(),
+            happened: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            election: None,
             drain,
+            is_stubborn: rng.u32(0..4) == 0,
             is_calm: false,
             trace: Vec::new(),
             flaw: plan.flaw,
             rng,
         };
+        if world.is_stubborn {
+            // Those that stay are no canaries, which everybody else would wait for.
+            world.rollout.policy.strategy = Strategy::Drain(drain);
+            world.rollout.policy.canary = Canary::Count(0);
+        }
+        if world.rng.bool() {
+            for pool in ["master", "worker", "infra"] {
+                let pool = (pool.to_owned(), world.pool());
+                world.pools.extend([pool]);
+            }
+        }
         for number in 0..plan.nodes {
             let machine = world.machine(number < 3);
             world.machines.insert(format!("node-{number:04}"), machine);
+        }
+        // Nothing is safe because somebody leads: half of all worlds have no election, and some one that nobody can trust.
+        let honest = match world.rng.u32(0..8) {
+            0..4 => None,
+            4..7 => Some(true),
+            _ => Some(false),
+        };
+        let chance = world.rng.fork();
+        world.election =
+            honest.map(|honest| Election::new(chance, plan.coordinators, honest, plan.flaw));
+        for which in 0..plan.coordinators {
+            world.coordinators[which].home = world.home();
         }
         world
     }
@@ -184,6 +237,14 @@ impl World {
             uid: format!("uid-{}", self.born),
             zone: Some(format!("zone-{}", self.rng.u32(0..3))),
             pool: None,
+            managed: Some(
+                match self.rng.u32(0..3) {
+                    _ if control_plane => "master",
+                    0 => "infra",
+                    _ => "worker",
+                }
+                .to_owned(),
+            ),
             control_plane,
             ready: true,
             ..Node::default()
@@ -201,7 +262,8 @@ impl World {
     }
 
     fn pod(&mut self) -> Pod {
-        let guard = match self.rng.u32(0..40) {
+        let kinds = if self.is_stubborn { 6 } else { 40 };
+        let guard = match self.rng.u32(0..kinds) {
             _ if self.is_calm => Guard::None,
             0..3 => Guard::Always,
             3..6 => Guard::Until(Time(self.now.0 + self.rng.u64(0..300_000))),
@@ -219,138 +281,43 @@ impl World {
     fn play(&mut self, steps: usize) -> Kept {
         for _ in 0..steps {
             self.now = Time(self.now.0 + self.rng.u64(0..3000));
-            match self.rng.u32(0..100) {
+            self.elect()?;
+            let kinds = if self.is_stubborn && self.rng.u32(0..8) > 0 {
+                90
+            } else {
+                100
+            };
+            match self.rng.u32(0..kinds) {
                 0..35 => self.coordinate(false)?,
                 35..60 => self.deliver()?,
                 60..80 => self.act()?,
                 80..90 => self.evict()?,
                 90..95 => self.disturb(),
-                _ => self.interfere(),
+                _ => self.interfere()?,
             }
         }
         self.calm()
     }
 
+    /// A pool, as whoever else manages it wants it.
+    fn pool(&mut self) -> Pool {
+        let max_unavailable = match self.rng.u32(0..4) {
+            0 => None,
+            1 => Some(Limit::Percent(self.rng.u8(20..=100))),
+            _ => Some(Limit::Count(self.rng.u32(1..5))),
+        };
+        Pool {
+            busy: false,
+            max_unavailable,
+        }
+    }
+
+    fn note(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
+    }
+
     fn any(&mut self, below: usize) -> Option<usize> {
         (below > 0).then(|| self.rng.usize(0..below))
-    }
-
-    /// One write arrives, is lost, or arrives twice; or its sender does not hear that it did.
-    fn deliver(&mut self) -> Kept {
-        let Some(which) = self.any(self.under_way.len()) else {
-            return Ok(());
-        };
-        let write = match self.rng.u32(0..10) {
-            0 => self.under_way[which].clone(),
-            _ => self.under_way.swap_remove(which),
-        };
-        if self.rng.u32(0..10) == 0 {
-            return Ok(());
-        }
-        self.arrive(write)
-    }
-
-    fn arrive(&mut self, write: Write) -> Kept {
-        match write {
-            Write::Ledger { seen, blind, .. } if seen != self.rollout.version && !blind => {}
-            Write::Ledger { by, ledger, .. } => {
-                self.replace(*ledger)?;
-                if self.rng.u32(0..4) > 0 {
-                    self.coordinators[by].rollout = Some(self.rollout.clone());
-                }
-            }
-            Write::Permit {
-                name,
-                permit,
-                revision,
-                restart,
-                seen,
-            } => {
-                let machine = self.machines.get_mut(&name);
-                let fits =
-                    |one: &&mut Machine| one.node.uid == permit.uid && one.record_version == seen;
-                if let Some(machine) = machine.filter(fits) {
-                    machine.node.record.get_or_insert_default().permit = Some(permit.clone());
-                    machine.record_version += 1;
-                    machine.permitted = revision;
-                    machine.restarts = restart;
-                    self.tell(format!("{name} gets {permit:?}"));
-                    self.oath.permitted(&name, &permit)?;
-                }
-            }
-            Write::Cordon {
-                name,
-                uid,
-                serial,
-                seen,
-                blind,
-            } => {
-                let mut late = self.pod();
-                late.comes = Time(self.now.0 + self.rng.u64(0..SCHEDULER_LAG));
-                let comes = self.rng.u32(0..4) == 0;
-                let fits =
-                    |one: &&mut Machine| one.node.uid == uid && (one.node_version == seen || blind);
-                if let Some(machine) = self.machines.get_mut(&name).filter(fits) {
-                    self.oath.cordons(&name, serial, seen, machine)?;
-                    machine.cordon(serial, self.now);
-                    machine.pods.extend(comes.then_some(late));
-                    self.tell(format!("{name} is cordoned: {serial}"));
-                }
-            }
-            Write::Uncordon {
-                name,
-                uid,
-                seen,
-                blunt,
-            } => {
-                let fits = |one: &&mut Machine| one.node.uid == uid && one.node_version == seen;
-                if let Some(machine) = self.machines.get_mut(&name).filter(fits) {
-                    let before = machine.node.cordon.clone();
-                    machine.release(self.now);
-                    if blunt {
-                        machine.set_cordon(Cordon::None, self.now);
-                    }
-                    let after = &machine.node.cordon;
-                    Oath::uncordons(&name, &before, after, &self.rollout.ledger)?;
-                    self.tell(format!("{name} is uncordoned: {before:?}"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn replace(&mut self, ledger: Ledger) -> Kept {
-        let reserved = ledger.reservations.iter();
-        let reserved: BTreeMap<_, _> = reserved
-            .map(|(name, one)| (name.clone(), (one.stands().0, one.why())))
-            .collect();
-        self.tell(format!("{:?} {reserved:?} {:?}", ledger.stage, ledger.halt));
-        let machines = &self.machines;
-        let find = |name: &str| machines.get(name);
-        // A view may be older, and have had as many nodes as there ever were.
-        let nodes = self.born;
-        self.oath
-            .written(&self.rollout, &ledger, find, nodes, self.now.0)?;
-        self.count(&ledger);
-        self.rollout.ledger = ledger;
-        self.rollout.version += 1;
-        Ok(())
-    }
-
-    /// Counts why slots of drained nodes are to come back, and permits that are called back.
-    fn count(&mut self, next: &Ledger) {
-        for (name, one) in &next.reservations {
-            let former = self.rollout.ledger.reservations.get(name);
-            if former.is_some_and(|former| former.phase == one.phase) {
-                continue;
-            }
-            let why = match one.phase {
-                Phase::Withdrawing { .. } => "Withdrawing",
-                Phase::Restoring { why, .. } => why.as_str(),
-                _ => continue,
-            };
-            *self.restored.entry(why).or_default() += 1;
-        }
     }
 
     /// One agent begins or ends what it does.
@@ -368,6 +335,7 @@ impl World {
             return Ok(());
         };
         if looks {
+            machine.renew_record();
             machine.look(secret);
         }
         if beats {
@@ -384,7 +352,10 @@ impl World {
             .as_ref()
             .is_some_and(|(_, until)| *until <= self.now)
         {
-            machine.finish(now, down);
+            let reached = machine.finish(now, down);
+            if let Some(permit) = reached {
+                self.oath.reaches(&permit);
+            }
         }
         Ok(())
     }
@@ -394,6 +365,9 @@ impl World {
         let Some(which) = self.any(self.coordinators.len()) else {
             return Ok(());
         };
+        if !self.may_act(which) {
+            return Ok(());
+        }
         let uids: Vec<_> = self.coordinators[which]
             .engine
             .watches
@@ -408,6 +382,7 @@ impl World {
 
     fn look_at_pods(&mut self, which: usize, uid: &str) -> Kept {
         let leaves = Time(self.now.0 + self.rng.u64(0..20_000));
+        let guests = self.guests(uid);
         let Some(watch) = self.coordinators[which].engine.watches.get_mut(uid) else {
             return Ok(());
         };
@@ -423,7 +398,8 @@ impl World {
         let gone = |pod: &Pod| pod.leaves.is_some_and(|leaves| leaves <= self.now);
         machine.pods.retain(|pod| !gone(pod));
         let there = |pod: &&Pod| pod.comes <= self.now;
-        watch.list(machine.pods.iter().filter(there).count(), self.now);
+        let left = machine.pods.iter().filter(there).count();
+        watch.list(left + guests.len(), self.now);
         let is_schedulable = |name: &str| schedulable.get(name).copied().unwrap_or(true);
         if watch.cordoned.is_none() {
             let stays = |pod: &&Pod| pod.leaves.is_none() && !pod.may_go(self.now, is_schedulable);
@@ -438,6 +414,10 @@ impl World {
             pod.leaves = Some(leaves);
             self.evictions += 1;
             self.oath.evicts(&watch.name, watch.serial)?;
+        }
+        for guest in guests {
+            self.note("coordinators were evicted");
+            self.restart(guest, true);
         }
         Ok(())
     }

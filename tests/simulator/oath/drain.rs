@@ -7,7 +7,7 @@ use pullkeeper_core::rollout::{
     Cordon, Decision, Drain, Fleet, Ledger, Node, Order, Phase, Reservation, Strategy, Time, Why,
 };
 
-use super::{Kept, Oath, broken};
+use super::{Kept, Oath, admit, broken, keep};
 use crate::agent::Machine;
 use crate::coordinator::Rollout;
 
@@ -28,7 +28,7 @@ impl Look<'_> {
         policy.paused || careful && (!policy.open || halted)
     }
 
-    fn node(&self, name: &str) -> Option<&Node> {
+    pub(super) fn node(&self, name: &str) -> Option<&Node> {
         self.fleet.nodes.get(name)
     }
 
@@ -45,8 +45,16 @@ pub(crate) fn decides<'m>(
     decision: &Decision,
     machine: impl Fn(&str) -> Option<&'m Machine>,
 ) -> Kept {
+    let unchanged = &look.read.ledger;
+    let next = decision.ledger.as_ref().unwrap_or(unchanged);
+    if look.read.damage.is_some() {
+        return broken("S19: nobody acts on what cannot be read", "");
+    }
+    keep::keeps(look, decision, next)?;
+    admit::admits(look, next)?;
     for (name, order) in &decision.orders {
         ordered(look, name, order)?;
+        admit::orders(look, name, order)?;
     }
     for (name, permit) in decision.permits.iter().filter(|(_, one)| !one.is_void()) {
         if look.is_closed() {
@@ -83,8 +91,6 @@ pub(crate) fn decides<'m>(
             return broken("L15: nothing holds up clean-up", name.clone());
         }
     }
-    let unchanged = &look.read.ledger;
-    let next = decision.ledger.as_ref().unwrap_or(unchanged);
     for (name, one, mark) in look.drained() {
         proceeds(look, name, one, mark, next, machine(name))?;
     }

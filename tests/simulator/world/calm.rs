@@ -10,6 +10,14 @@ impl World {
     pub(super) fn calm(&mut self) -> Kept {
         self.tell("calm".to_owned());
         self.is_calm = true;
+        self.mend();
+        if let Some(election) = &mut self.election {
+            election.calm();
+        }
+        for pool in self.pools.values_mut() {
+            pool.busy = false;
+            pool.max_unavailable = None;
+        }
         self.under_way.clear();
         self.rollout.policy.paused = false;
         self.rollout.policy.open = true;
@@ -24,6 +32,8 @@ impl World {
             machine.node.ready = true;
             machine.down = None;
             machine.node.held = false;
+            machine.mute = false;
+            machine.renew_record();
             machine.temper = Temper::Good;
             // Who was silent is restarted, and begins anew.
             machine.acting = None;
@@ -31,6 +41,7 @@ impl World {
         }
         for _ in 0..self.machines.len() * 40 + 400 {
             self.now = Time(self.now.0 + 5000);
+            self.elect()?;
             // Who failed is tried again when a human says so, and not before.
             let ledger = &self.rollout.ledger;
             let given_up = !ledger.failures.is_empty() || !ledger.parked.is_empty();

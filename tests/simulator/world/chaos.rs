@@ -1,8 +1,8 @@
 //! What goes wrong, and what humans do.
 
-use pullkeeper_core::rollout::{Cordon, Limit, Mark, Phase, Strategy};
+use pullkeeper_core::rollout::{Cordon, Limit, Mark, Phase, Pool, Strategy};
 
-use super::{Coordinator, Guard, Machine, Pod, World};
+use super::{Guard, Kept, Machine, Pod, World};
 
 impl World {
     /// Something breaks: a coordinator, a node, a condition.
@@ -14,17 +14,23 @@ impl World {
             return;
         };
         let name = names[node].clone();
-        match self.rng.u32(0..9) {
-            0 => self.coordinators[coordinator] = Coordinator::default(),
-            1 => {
-                self.machines.remove(&name);
-                self.tell(format!("{name} is gone"));
-            }
+        match self.rng.u32(0..12) {
+            0 => self.restart(coordinator, false),
+            1 => self.delete(name),
             2 => {
-                let control_plane = self.machines[&name].node.control_plane;
-                let machine = self.machine(control_plane);
+                let former = self.machines[&name].clone();
+                let mut machine = self.machine(former.node.control_plane);
                 self.tell(format!("{name} is {} now", machine.node.uid));
+                // The record of the former one goes some time later.
+                if self.rng.bool() {
+                    machine.node.record = former.node.record;
+                    machine.record_of = former.record_of;
+                    self.note("a record was a former node's");
+                }
+                machine.record_version = former.record_version + 1;
+                let guests = self.guests(&former.node.uid);
                 self.machines.insert(name, machine);
+                self.leave(guests);
             }
             3 => {
                 let name = format!("node-{:04}", self.born);
@@ -32,12 +38,37 @@ impl World {
                 self.machines.insert(name, machine);
             }
             4 => {
-                if let Some(machine) = self.machines.get_mut(&name) {
+                if let Some(machine) = self.machines.get_mut(&name).filter(|one| !one.mute) {
                     machine.node.ready = !machine.node.ready;
                     machine.node_version += 1;
                 }
             }
             5 => self.entangle(&name),
+            6 => {
+                // One at a time, so that most nodes go on.
+                let mute = self.machines.iter().find(|(_, one)| one.mute);
+                let name = mute.map_or(name, |(mute, _)| mute.clone());
+                if let Some(machine) = self.machines.get_mut(&name) {
+                    machine.mute = !machine.mute;
+                    machine.node.ready = !machine.mute;
+                    machine.node_version += 1;
+                }
+            }
+            7 => {
+                let of_all = self.pools.len();
+                if let Some(which) = self.any(of_all) {
+                    let busy = self.rng.u32(0..3) == 0;
+                    let wanted = self.pool();
+                    if let Some(pool) = self.pools.values_mut().nth(which) {
+                        *pool = Pool { busy, ..wanted };
+                    }
+                }
+            }
+            8 => {
+                if let Some(election) = &mut self.election {
+                    election.disturb();
+                }
+            }
             _ => {
                 let pod = self.pod();
                 let now = self.now;
@@ -46,6 +77,33 @@ impl World {
                     machine.pods.push(pod);
                 }
             }
+        }
+    }
+
+    /// A node is deleted. Some say so before: nobody is to touch them then.
+    fn delete(&mut self, name: String) {
+        let leaving = self.machines.iter().find(|(_, one)| one.leaving);
+        let name = leaving.map_or(name, |(leaving, _)| leaving.clone());
+        let Some(machine) = self.machines.get_mut(&name) else {
+            return;
+        };
+        if !machine.leaving && self.rng.bool() {
+            machine.leaving = true;
+            machine.node.held = true;
+            machine.node_version += 1;
+            return;
+        }
+        let uid = machine.node.uid.clone();
+        let guests = self.guests(&uid);
+        self.machines.remove(&name);
+        self.tell(format!("{name} is gone"));
+        self.leave(guests);
+    }
+
+    /// A node is gone, and coordinators that ran there.
+    fn leave(&mut self, guests: Vec<usize>) {
+        for guest in guests {
+            self.restart(guest, false);
         }
     }
 
@@ -73,10 +131,10 @@ impl World {
 
     /// A human does something to a node, by hand.
     fn handle(&mut self) {
-        let (what, with_mark) = (self.rng.u32(0..6), self.rng.u32(0..5) == 0);
+        let (what, with_mark) = (self.rng.u32(0..6), self.rng.u32(0..3) == 0);
         let now = self.now;
         // Humans look at what happens.
-        let at_work = self.rng.bool();
+        let at_work = self.rng.u32(0..4) > 0;
         let names = self.machines.keys();
         let reserved = &self.rollout.ledger.reservations;
         let names = names.filter(|name| !at_work || reserved.contains_key(*name));
@@ -125,9 +183,14 @@ impl World {
     }
 
     /// A human does something. Every change of what is wanted is a new version of the object.
-    pub(super) fn interfere(&mut self) {
+    pub(super) fn interfere(&mut self) -> Kept {
+        if self.rollout.damage.is_some() {
+            self.mend();
+            return Ok(());
+        }
         let policy = &mut self.rollout.policy;
-        match self.rng.u32(0..11) {
+        match self.rng.u32(0..12) {
+            11 => return self.damage(),
             0 => policy.paused = !policy.paused,
             1 => policy.open = !policy.open,
             2 => policy.slots = Limit::Count(self.rng.u32(0..5)),
@@ -135,7 +198,7 @@ impl World {
             4 => {
                 self.secret += 1;
                 self.tell(format!("the Secret changes: {}", self.secret));
-                return;
+                return Ok(());
             }
             5 => policy.failures.count = self.rng.u32(0..4),
             6 => {
@@ -149,11 +212,12 @@ impl World {
             }
             _ => {
                 self.handle();
-                return;
+                return Ok(());
             }
         }
         self.rollout.version += 1;
         let what = format!("wanted: {:?}", self.rollout.policy);
         self.tell(what);
+        Ok(())
     }
 }
