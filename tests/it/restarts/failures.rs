@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use support::eventually;
+use support::evidence::{self, Kind};
 use support::fleet::{REGISTRY, good};
 
 use super::scene::{Scene, restarting, unit};
@@ -90,6 +91,7 @@ async fn a_service_that_does_not_start_is_rolled_back_and_no_second_one_is_touch
         })
         .await?;
         ensure!(notes.len() == 1 && notes[0].contains(part), "{notes:?}");
+        evidence::keep(Kind::Events, &notes[0])?;
         ensure!(!notes[0].contains(auth), "an Event has the credential");
     }
     let agent = scene.fleet.agent(canary)?;
