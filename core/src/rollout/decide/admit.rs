@@ -6,6 +6,9 @@ use super::super::slots::Slots;
 use super::gates::{Waiting, closed};
 use super::{Fleet, Ledger, Node, Policy, Stage, Strategy, Time, may_start};
 
+/// So many generations may pass without coming to the control plane, before it is no longer last.
+const LEFT_OUT: u64 = 4;
+
 /// Gives slots to nodes, as many as the limits allow.
 pub(super) fn admit(
     ledger: &mut Ledger,
@@ -59,13 +62,7 @@ pub(super) fn admit(
             Waiting::Nodes
         });
     }
-    // Otherwise two that never become empty would have turns for ever, one after the other, and generations that follow
-    // each other soon would never come to the last nodes.
-    let turns = |node: &Node| {
-        let times = ledger.parked.get(&node.uid).map_or(0, |one| one.times);
-        (times, node.latest())
-    };
-    candidates.sort_by_key(|(name, node)| (turns(node), order(name, node)));
+    candidates.sort_by_key(|(name, node)| (turns(ledger, node), order(name, node)));
     let mut slots = Slots::new(policy, ledger, fleet);
     let mut held_up = None;
     for (name, node) in candidates {
@@ -100,7 +97,17 @@ pub(super) fn is_parked(drain: Drain, ledger: &Ledger, node: &Node, now: Time) -
     })
 }
 
-/// Of nodes that have had as many turns: the control plane last, the others zone by zone.
+/// How many turns a node has had, before whom others come that have had fewer. Otherwise two that never become empty would have
+/// turns for ever, one after the other, and generations that follow each other soon would never come to the last nodes. The
+/// control plane is among those until it has been left out too often.
+fn turns(ledger: &Ledger, node: &Node) -> (u32, bool, u64) {
+    let times = ledger.parked.get(&node.uid).map_or(0, |one| one.times);
+    let latest = node.latest();
+    let left_out = ledger.generation.saturating_sub(latest) > LEFT_OUT;
+    (times, node.control_plane && !left_out, latest)
+}
+
+/// The control plane last, the others zone by zone.
 pub(super) fn order(name: &str, node: &Node) -> (bool, Option<String>, String) {
     (node.control_plane, node.zone.clone(), name.to_owned())
 }

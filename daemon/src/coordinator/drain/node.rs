@@ -68,7 +68,7 @@ impl Node {
             let (pod, message) = (&blocker.pod, &blocker.message);
             if !self.logged.contains(&(pod.clone(), blocker.reason)) {
                 let reason = blocker.reason.as_str();
-                tracing::warn!(node, pod, reason, message, "a pod does not go");
+                tracing::warn!(node, pod, reason, why = message, "a pod does not go");
             }
         }
         let present = blockers.iter().map(|one| (one.pod.clone(), one.reason));

@@ -77,7 +77,7 @@ impl Lead {
                             reason, message, ..
                         }) = blocked
                         {
-                            tracing::warn!(node, reason, message, "a node is not drained");
+                            tracing::warn!(node, reason, why = message, "a node is not drained");
                             self.events.warn_of(
                                 node,
                                 "NodeBlocked",

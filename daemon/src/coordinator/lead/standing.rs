@@ -94,9 +94,9 @@ impl Lead {
             return;
         }
         if is_trouble(*phase) {
-            tracing::warn!(generation, phase = ?phase, message, "the rollout has stopped");
+            tracing::warn!(generation, phase = ?phase, why = message, "the rollout has stopped");
         } else {
-            tracing::info!(generation, phase = ?phase, message, "the rollout has a new phase");
+            tracing::info!(generation, phase = ?phase, why = message, "the rollout has a new phase");
         }
         match phase {
             Phase::Halted => self.events.warn("RolloutHalted", message.clone()),

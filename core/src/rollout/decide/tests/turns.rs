@@ -26,12 +26,13 @@ fn who_never_becomes_empty_is_tried_again_after_everybody_else() {
 
 #[test]
 fn whom_a_generation_did_not_come_to_goes_first_in_the_next() {
-    let mut cluster = Cluster::in_waves(&["a", "b", "c", "d"]);
+    let mut cluster = Cluster::in_waves(&["a", "b"]);
     cluster.policy.slots = Limit::Count(1);
     cluster.reach("b");
-    cluster.policy.paused = true;
     cluster.decide();
-    cluster.policy.paused = false;
+    for name in ["c", "d"] {
+        cluster.fleet.nodes.insert(name.to_owned(), node(name));
+    }
     cluster.change(2);
     cluster.decide();
     assert_eq!(cluster.reserved(), ["a"]);
@@ -43,4 +44,30 @@ fn whom_a_generation_did_not_come_to_goes_first_in_the_next() {
         assert_eq!(cluster.reserved(), [next]);
         cluster.reach(next);
     }
+}
+
+#[test]
+fn the_control_plane_stays_last_when_a_generation_did_not_come_to_it_but_not_for_ever() {
+    let mut cluster = Cluster::in_waves(&["canary"]);
+    cluster.policy.slots = Limit::Count(1);
+    for name in ["cp", "w"] {
+        cluster.fleet.nodes.insert(name.to_owned(), node(name));
+    }
+    cluster.node("cp").control_plane = true;
+    for version in 2..6 {
+        cluster.decide();
+        assert_eq!(cluster.reserved(), ["w"], "{version}");
+        cluster.reach("w");
+        cluster.policy.paused = true;
+        cluster.decide();
+        cluster.policy.paused = false;
+        cluster.change(version);
+        cluster.decide();
+        assert_eq!(cluster.reserved(), ["canary"], "{version}");
+        cluster.reach("canary");
+        cluster.decide();
+        cluster.pass(1);
+    }
+    cluster.decide();
+    assert_eq!(cluster.reserved(), ["cp"]);
 }
