@@ -93,4 +93,4 @@ fn may_start(policy: &Policy, ledger: &Ledger, fleet: &Fleet, node: &Node, now: 
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -15,7 +15,7 @@ mod turns;
 
 const MINUTE: u64 = 60_000;
 
-fn policy() -> Policy {
+pub(in super::super) fn policy() -> Policy {
     Policy {
         sources: vec![SecretSource {
             namespace: "ns".to_owned(),
@@ -49,7 +49,7 @@ fn revision(version: u64) -> Revision {
     [secret].into_iter().collect()
 }
 
-fn node(name: &str) -> Node {
+pub(in super::super) fn node(name: &str) -> Node {
     Node {
         uid: format!("uid-of-{name}"),
         ready: true,

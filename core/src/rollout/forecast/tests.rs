@@ -1,7 +1,5 @@
-use super::super::fleet::Record;
-use super::super::limit::Limit;
-use super::super::policy::{Canary, Drain, FailureBudget, Strategy};
-use super::super::revision::{Revision, SecretRevision, SecretSource};
+use super::super::decide::tests::{node, policy};
+use super::super::policy::{Drain, Strategy};
 use super::*;
 
 const DRAIN: Strategy = Strategy::Drain(Drain {
@@ -11,53 +9,26 @@ const DRAIN: Strategy = Strategy::Drain(Drain {
     backoff: Duration::from_secs(60),
 });
 
-fn policy(strategy: Strategy) -> Policy {
+/// Pause, window and resumes hold nothing up here.
+fn stopped(strategy: Strategy) -> Policy {
     Policy {
-        sources: vec![SecretSource {
-            namespace: "ns".to_owned(),
-            name: None,
-        }],
         strategy,
-        canary: Canary::Count(1),
-        soak: Duration::from_secs(60),
-        slots: Limit::Count(2),
-        slots_per_zone: None,
-        slots_per_pool: None,
-        max_unavailable: None,
-        failures: FailureBudget {
-            count: 0,
-            percent: 0,
-        },
-        deadline: Duration::from_secs(300),
-        // None of these holds up what would be.
         paused: true,
         open: false,
         resumes: 3,
-    }
-}
-
-fn node(name: &str) -> Node {
-    let secret = SecretRevision {
-        namespace: "ns".to_owned(),
-        name: "pull-secret".to_owned(),
-        uid: "uid".to_owned(),
-        resource_version: "1".to_owned(),
-    };
-    let revision: Revision = [secret].into_iter().collect();
-    Node {
-        uid: format!("uid-of-{name}"),
-        ready: true,
-        control_plane: name.starts_with("cp"),
-        record: Some(Record {
-            seen: Some(revision),
-            ..Record::default()
-        }),
-        ..Node::default()
+        ..policy()
     }
 }
 
 fn fleet(names: &[&str]) -> Fleet {
-    let nodes = names.iter().map(|name| ((*name).to_owned(), node(name)));
+    let nodes = names.iter().map(|name| {
+        let control_plane = name.starts_with("cp");
+        let node = Node {
+            control_plane,
+            ..node(name)
+        };
+        ((*name).to_owned(), node)
+    });
     Fleet {
         nodes: nodes.collect(),
         ..Fleet::default()
@@ -77,7 +48,7 @@ fn waves(forecast: &Forecast) -> Vec<(bool, Vec<&str>)> {
 fn canary_waves_and_control_plane_follow_each_other_whatever_is_done_on_nodes() {
     let fleet = fleet(&["cp-1", "cp-2", "w-1", "w-2", "w-3", "w-4"]);
     for strategy in [Strategy::FileOnly, Strategy::Restart, DRAIN] {
-        let told = forecast(&policy(strategy), &fleet, Time(5));
+        let told = forecast(&stopped(strategy), &fleet, Time(5));
         assert_eq!(
             waves(&told),
             [
@@ -90,7 +61,7 @@ fn canary_waves_and_control_plane_follow_each_other_whatever_is_done_on_nodes() 
         );
         assert!(told.left.is_empty(), "{told:?}");
     }
-    let told = forecast(&policy(Strategy::Immediate), &fleet, Time(5));
+    let told = forecast(&stopped(Strategy::Immediate), &fleet, Time(5));
     assert_eq!(waves(&told).len(), 1, "{told:?}");
 }
 
@@ -106,7 +77,7 @@ fn who_would_not_go_is_said_why() {
             _ => {}
         }
     }
-    let told = forecast(&policy(DRAIN), &fleet, Time(5));
+    let told = forecast(&stopped(DRAIN), &fleet, Time(5));
     assert_eq!(waves(&told), [(true, vec!["w-5"])]);
     let left: Vec<_> = told.left.values().map(|why| why.unwrap()).collect();
     assert_eq!(
