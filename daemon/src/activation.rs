@@ -97,6 +97,7 @@ impl Activation {
         board: Arc<Board>,
         writers: Writers,
     ) {
+        board.metrics().restarts(&self.settings.units);
         let mut targets = board.subscribe();
         loop {
             let current = passed.borrow_and_update().clone();

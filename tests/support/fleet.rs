@@ -284,6 +284,26 @@ impl Fleet {
         self.admin.get(&format!("{RECORDS}/{node}")).await
     }
 
+    /// Waits until no node shows any more in its conditions that it is worked on.
+    ///
+    /// # Errors
+    /// When one still does in the end.
+    pub async fn shows_no_work(&self) -> Result<()> {
+        eventually("no node says that it is worked on", async || {
+            let nodes = self.admin.get("/api/v1/nodes").await?;
+            let nodes = nodes["items"].as_array().context("no list")?.iter();
+            let mut shows = nodes.filter(|node| {
+                let conditions = node["status"]["conditions"].as_array();
+                let mut conditions = conditions.into_iter().flatten();
+                conditions.any(|one| one["reason"] == "PullkeeperRollout")
+            });
+            let shown = shows.next().map(|node| &node["metadata"]["name"]);
+            ensure!(shown.is_none(), "{shown:?} does");
+            Ok(())
+        })
+        .await
+    }
+
     /// Every version of the rollout from now on.
     ///
     /// # Errors

@@ -215,6 +215,22 @@ impl Metrics {
         self.held_back.set(held_back.into());
     }
 
+    /// Begins to count at zero: what appears with its first increment is no increase to Prometheus.
+    pub(crate) fn restarts(&self, units: &[String]) {
+        for unit in units {
+            for outcome in UNIT_OUTCOMES {
+                let labels = [("unit", unit.clone()), ("outcome", outcome.to_owned())];
+                let _at_zero = self.unit_restarts.get_or_create(&labels);
+            }
+            let labels = [("unit", unit.clone())];
+            let _empty = self.unit_restart_seconds.get_or_create(&labels);
+        }
+        for outcome in ACTIVATION_OUTCOMES {
+            let labels = [("outcome", outcome.to_owned())];
+            let _at_zero = self.activations.get_or_create(&labels);
+        }
+    }
+
     pub(crate) fn unit_restarted(&self, unit: &str, outcome: &'static str) {
         let labels = [("unit", unit.to_owned()), ("outcome", outcome.to_owned())];
         self.unit_restarts.get_or_create(&labels).inc();
@@ -367,6 +383,11 @@ impl Metrics {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What may come of a unit's restart.
+const UNIT_OUTCOMES: [&str; 6] = ["back", "down", "flapping", "slow", "lost", "refused"];
+/// What may come of all restarts for one permit.
+const ACTIVATION_OUTCOMES: [&str; 4] = ["restarted", "rolled-back", "not-rolled-back", "refused"];
 
 /// From a fast local write to a slow disk behind a resync.
 const PROPAGATION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];

@@ -126,9 +126,10 @@ impl Scene {
         Ok(trace)
     }
 
-    /// Judges all that has happened: nothing is broken, and these nodes alone are cordoned.
+    /// Judges all that has happened: nothing is broken, these nodes alone are cordoned, and none shows any work.
     pub(super) async fn judge(&self, cordoned: &[&str]) -> Result<()> {
         self.leaves_cordoned(cordoned).await?;
+        self.fleet.shows_no_work().await?;
         oracle::hold(&self.trace()?, &self.promise)
     }
 

@@ -40,12 +40,7 @@ async fn a_node_is_maintained_while_its_service_is_restarted() -> Result<()> {
     // It does so as long as it has its slot, which it keeps because it has not said that it is ready.
     scene.slot(node, Some("Verifying")).await?;
     scene.reaches("Complete").await?;
-    eventually("no node says so any more", async || {
-        let nodes = scene.fleet.admin.get("/api/v1/nodes").await?.to_string();
-        ensure!(!nodes.contains("PullkeeperRollout"));
-        Ok(())
-    })
-    .await?;
+    scene.fleet.shows_no_work().await?;
     for node in ["node-000", "node-001"] {
         let mut told = Vec::new();
         for event in shown(&scene)? {

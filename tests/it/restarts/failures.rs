@@ -38,6 +38,10 @@ async fn a_service_that_does_not_start_is_rolled_back_and_no_second_one_is_touch
     let path = scene.fleet.site(canary)?.join("auth.json");
     let former = fs::read(&path)?;
     let before = scene.invocations().await?;
+    let agent = scene.fleet.agent(canary)?;
+    let labels = ["outcome=\"rolled-back\""];
+    let none = agent.metric("pullkeeper_activations_total", &labels);
+    assert_eq!(none.await?, 0.0, "an alert waits for an increase");
 
     scene.fleet.want(&restarting(NODES)).await?;
     scene.rotate().await?;
@@ -94,7 +98,6 @@ async fn a_service_that_does_not_start_is_rolled_back_and_no_second_one_is_touch
         evidence::keep(Kind::Events, &notes[0])?;
         ensure!(!notes[0].contains(auth), "an Event has the credential");
     }
-    let agent = scene.fleet.agent(canary)?;
     let of = format!("unit=\"{}\"", unit(canary));
     for (name, labels, count) in [
         (

@@ -263,7 +263,10 @@ impl Agent {
             .iter()
             .any(|name| line.starts_with(name))
         };
-        let mut counts: Vec<_> = lines.filter(of_restarts).map(str::to_owned).collect();
+        let lines = lines.filter(of_restarts);
+        // What has not happened is counted too.
+        let happened = lines.filter(|line| !line.ends_with(" 0"));
+        let mut counts: Vec<_> = happened.map(str::to_owned).collect();
         counts.sort();
         counts
     }
