@@ -7,8 +7,8 @@ use std::{
 
 use tracing::{Subscriber, dispatcher, subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
-    filter::filter_fn,
+    Layer, Registry,
+    filter::{Targets, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt as _,
     registry::LookupSpan,
@@ -24,7 +24,7 @@ mod journal;
 /// Changes the filter of a running process.
 #[derive(Clone, Debug)]
 pub struct LogControl {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 /// Logging cannot be set up or changed.
@@ -169,10 +169,8 @@ where
     layer.with_filter(printable).boxed()
 }
 
-fn parse(level: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::builder()
-        .parse(level)
-        .map_err(TelemetryError::Filter)
+fn parse(level: &str) -> Result<Targets, TelemetryError> {
+    level.parse().map_err(TelemetryError::Filter)
 }
 
 #[cfg(test)]

@@ -236,7 +236,7 @@ pub enum Listen {
 pub struct LogSettings {
     /// The form of a line.
     pub format: LogFormat,
-    /// Directives that `tracing_subscriber::EnvFilter` accepts.
+    /// Directives that `tracing_subscriber::filter::Targets` accepts.
     pub level: String,
 }
 

@@ -12,7 +12,7 @@ use k8s_openapi::jiff::fmt::friendly::{SpanParser, SpanPrinter};
 use pullkeeper_core::authfile::Key;
 use pullkeeper_core::origin::{self, Url};
 use pullkeeper_core::query::Query;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::{
     file::nearest,
@@ -315,28 +315,36 @@ pub(crate) fn source_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Directives of an `EnvFilter`.
+/// Directives of [`Targets`].
 ///
 /// A word that is no level would be taken as the name of a target, and silence everything else: it is refused.
 pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let why = "must be a level (error, warn, info, debug, trace, off) or directives such as info,kube=debug";
     for directive in text.split(',') {
-        let plain = !directive.contains(['=', '[', ']', '{', '}', '"']);
-        if plain
-            && !LEVELS
-                .iter()
-                .any(|level| level.eq_ignore_ascii_case(directive))
-        {
-            let meant = nearest(directive, LEVELS.into_iter());
-            let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"));
-            return Err(format!("{why}{meant}"));
+        let is_level = |level: &&str| level.eq_ignore_ascii_case(directive);
+        match directive.split_once('=') {
+            None if LEVELS.iter().any(is_level) => {}
+            None => {
+                let meant = nearest(directive, LEVELS.into_iter());
+                let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"));
+                return Err(format!("{why}{meant}"));
+            }
+            // It would be the target of nothing, or of everything.
+            Some((target, _)) if !is_path(target) => return Err(why.to_owned()),
+            Some(_) => {}
         }
     }
-    match EnvFilter::builder().parse(text) {
+    match text.parse::<Targets>() {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(why.to_owned()),
     }
+}
+
+/// Whether it looks like the path of a module.
+fn is_path(text: &str) -> bool {
+    let of_path = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte);
+    !text.is_empty() && text.bytes().all(of_path)
 }
 
 fn is_dns_label(text: &str) -> bool {

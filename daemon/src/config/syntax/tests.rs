@@ -301,8 +301,7 @@ fn filters_are_levels_or_directives() {
         "info",
         "OFF",
         "warn,kube=debug",
-        "pullkeeper_daemon[run]=trace",
-        "[span{field=1}]=debug",
+        "pullkeeper_daemon::broker=trace,off",
     ] {
         assert_eq!(log_filter(good).as_deref(), Ok(good));
     }
@@ -316,6 +315,8 @@ fn filters_are_levels_or_directives() {
         "info,[",
         "5",
         "info, hyper=off",
+        "info,=debug",
+        "[span{field=1}]=debug",
     ] {
         assert!(log_filter(bad).is_err(), "{bad:?}");
     }
