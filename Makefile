@@ -3,7 +3,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test bench docs install
+.PHONY: help run check test bench docs image install
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -25,6 +25,9 @@ bench: ## measure, compare with the goals, write target/bench/figures.json
 
 docs: ## rewrite the pages that are generated from the code
 	UPDATE_DOCS=1 $(CARGO) test --locked -p pullkeeper-daemon page
+
+image: ## build the container image, print its digest; on Debian, as root
+	@deploy/image/build
 
 install: ## install the programs below DESTDIR and PREFIX
 	$(CARGO) build --locked --profile dist -p pullkeeper-daemon
