@@ -10,6 +10,7 @@ mod document;
 mod drains;
 mod figures;
 mod helper;
+mod image;
 mod kills;
 mod rotation;
 mod simulator;
@@ -27,6 +28,9 @@ fn main() -> Result<()> {
     }
     if wanted("kills") {
         kills::measure(&mut figures)?;
+    }
+    if wanted("image") {
+        image::measure(&mut figures)?;
     }
     if wanted("simulator") {
         simulator::measure(&mut figures)?;

@@ -23,6 +23,7 @@ mod drain_conditions;
 mod drains;
 mod helper_budget;
 mod helper_protocols;
+mod image;
 mod install_faults;
 mod install_kill;
 mod install_mounts;
