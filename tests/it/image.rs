@@ -63,8 +63,9 @@ async fn the_image_is_the_same_wherever_it_is_made_and_has_what_it_needs_and_no_
         .arg(&root))
     .await?;
     contents::labels(&config)?;
+    contents::authorities(&root).await?;
     bill::check(&root, &folder.join("first")).await?;
-    runs(&root, &config).await
+    runs(&folder, &config).await
 }
 
 /// Has it built with its own copies of the programs, and returns what that says of the result.
@@ -118,14 +119,15 @@ async fn build(
 
 /// Whether the program that the image names runs with nothing but the image's files, and no network. Without a container
 /// engine: its runtime needs rights that the machines of the suites do not have.
-async fn runs(root: &Path, config: &Value) -> Result<()> {
+async fn runs(folder: &Scratch, config: &Value) -> Result<()> {
+    let root = folder.join("root");
     let entry = config["config"]["Entrypoint"][0]
         .as_str()
         .context("no entry point")?;
     let inside = |program: &str, arguments: &[&str]| -> Result<Program> {
         let unshare = Program::installed("unshare")?
             .args(["--net", "--mount", "--root"])
-            .arg(root);
+            .arg(&root);
         Ok(unshare.arg(program).args(arguments.iter().copied()))
     };
     let version = run(inside(entry, &["--version"])?).await?;
@@ -147,7 +149,7 @@ async fn runs(root: &Path, config: &Value) -> Result<()> {
 
     // Put there to ask the image's libc for a name.
     std::fs::copy(Program::installed("getent")?.path(), root.join("getent"))?;
-    std::fs::write(root.join("etc/hosts"), "192.0.2.1 registry.test\n")?;
+    folder.write("root/etc/hosts", "192.0.2.1 registry.test\n")?;
     let found = run(inside("/getent", &["ahosts", "registry.test"])?).await?;
     assert!(found.stdout.starts_with("192.0.2.1 "), "{}", found.stdout);
     Ok(())

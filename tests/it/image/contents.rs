@@ -89,3 +89,19 @@ pub(super) fn labels(config: &Value) -> Result<()> {
     assert_eq!(config["config"]["User"], "0");
     Ok(())
 }
+
+/// Whether the bundle has each authority of Debian's package, and none that this machine adds to them.
+pub(super) async fn authorities(root: &Path) -> Result<()> {
+    let bundle = std::fs::read_to_string(root.join("etc/ssl/certs/ca-certificates.crt"))?;
+    let files = Program::installed("dpkg")?.args(["--listfiles", "ca-certificates"]);
+    let files = run(files).await?.stdout;
+    let count =
+        |text: &str, wanted: fn(&str) -> bool| text.lines().filter(|line| wanted(line)).count();
+    let packaged = count(&files, |path| path.ends_with(".crt"));
+    assert!(packaged > 100, "{files}");
+    assert_eq!(
+        count(&bundle, |line| line == "-----BEGIN CERTIFICATE-----"),
+        packaged
+    );
+    Ok(())
+}
