@@ -9,7 +9,8 @@ use crate::figures::Figures;
 pub(crate) fn measure(figures: &mut Figures) -> Result<()> {
     let built = Command::new("deploy/image/build")
         .stderr(Stdio::inherit())
-        .output()?;
+        .output()
+        .context("cannot run deploy/image/build; is this the top of the checkout?")?;
     ensure!(
         built.status.success(),
         "deploy/image/build failed, see above"
