@@ -20,6 +20,8 @@ use crate::figures::Figures;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// With a tenth of the nodes at a time, and a canary that is one of them.
 const WAVES: f64 = 10.0;
+/// How often an agent says something that is not heard.
+const TRIES: usize = 5;
 /// Agents that write at the same time.
 const WRITING: usize = 16;
 
@@ -183,9 +185,16 @@ async fn play(api: Api, secret: Arc<AtomicU64>) -> Result<()> {
             });
         }
         if status != json!({}) {
-            // Not waited for, or one agent would wait for another.
+            // Not waited for, or one agent would wait for another. What is lost is said again, as agents do.
             let (api, path) = (api.clone(), format!("{RECORDS}/{name}/status"));
-            tokio::spawn(async move { api.merge(&path, &json!({"status": status})).await });
+            let said = json!({"status": status});
+            tokio::spawn(async move {
+                for _ in 0..TRIES {
+                    if api.merge(&path, &said).await.is_ok() {
+                        break;
+                    }
+                }
+            });
         }
     }
     Ok(())
