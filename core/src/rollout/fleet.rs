@@ -228,27 +228,21 @@ impl Node {
 
     /// The last generation that the node has said anything about, of itself; 0 before that.
     pub(super) fn latest(&self) -> u64 {
-        let report = self
-            .record
-            .as_ref()
-            .and_then(|record| record.report.as_ref());
-        let own = report.filter(|report| report.permit.uid == self.uid);
-        own.map_or(0, |report| report.permit.generation)
+        let report = self.own_report();
+        report.map_or(0, |report| report.permit.generation)
     }
 
     /// Whether the node has said of itself, and not of a former one of its name, that it has this generation.
     pub fn has_reached(&self, generation: u64) -> bool {
-        let report = self
-            .record
-            .as_ref()
-            .and_then(|record| record.report.as_ref());
+        let report = self.own_report();
         report.is_some_and(|report| {
-            let Permit {
-                uid,
-                generation: reached,
-                ..
-            } = &report.permit;
-            *uid == self.uid && *reached == generation && report.outcome == Outcome::Reached
+            report.permit.generation == generation && report.outcome == Outcome::Reached
         })
+    }
+
+    /// What it has said of itself, and not a former one of its name.
+    fn own_report(&self) -> Option<&Report> {
+        let report = self.record.as_ref()?.report.as_ref();
+        report.filter(|report| report.permit.uid == self.uid)
     }
 }
