@@ -93,7 +93,12 @@ impl Scene {
 
     /// Waits for the end of the second generation: every node has what is new.
     pub(super) async fn completes(&self) -> Result<()> {
-        self.fleet.reaches_within(LONG, "Complete", 2).await?;
+        self.completes_within(LONG).await
+    }
+
+    /// [`Scene::completes`] for what takes longer.
+    pub(super) async fn completes_within(&self, limit: Duration) -> Result<()> {
+        self.fleet.reaches_within(limit, "Complete", 2).await?;
         let names = self.fleet.nodes.names();
         let holders = self.fleet.holders(&self.credentials[1])?;
         ensure!(holders == names, "only {holders:?} have the credential");

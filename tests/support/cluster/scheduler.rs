@@ -36,7 +36,10 @@ pub(super) fn part(
         .arg("--bind-address=127.0.0.1")
         .arg(format!("--secure-port={}", port.number()))
         .arg(file("--tls-cert-file", &certificate))
-        .arg(file("--tls-private-key-file", &key));
+        .arg(file("--tls-private-key-file", &key))
+        // It ends by itself when its cache cannot be right, which it says of every pod whose binding was written while the answer
+        // got lost: an API server that stops at a bad moment is enough (`updatePod` in kubernetes pkg/scheduler/backend/cache).
+        .restarted();
     let endpoint = Endpoint::tls(port.address(), authority.client_config(None)?);
     Ok(Part::new(
         program,

@@ -26,6 +26,7 @@ pub struct Program {
     env: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
     input: Option<Vec<u8>>,
+    restarted: bool,
 }
 
 impl Program {
@@ -38,6 +39,7 @@ impl Program {
             env: Vec::new(),
             directory: None,
             input: None,
+            restarted: false,
         }
     }
 
@@ -105,6 +107,14 @@ impl Program {
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
+        self
+    }
+
+    /// Has it started again a second after each of its ends, as kubelet does with the parts of a control plane. The process is then
+    /// what does that: signals go there, and it does not end by itself.
+    #[must_use]
+    pub fn restarted(mut self) -> Self {
+        self.restarted = true;
         self
     }
 
@@ -179,10 +189,12 @@ impl Program {
         let guard = r#"[ "$PPID" = "$0" ] && unset PWD OLDPWD SHLVL && exec "$@""#;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "sh", "-c", guard]);
-        command
-            .arg(std::process::id().to_string())
-            .arg(&self.path)
-            .args(&self.args);
+        command.arg(std::process::id().to_string());
+        if self.restarted {
+            let again = r#"while :; do setpriv --pdeathsig KILL "$@"; sleep 1; done"#;
+            command.args(["sh", "-c", again, "sh"]);
+        }
+        command.arg(&self.path).args(&self.args);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());

@@ -20,6 +20,16 @@ fn state(pid: u32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+async fn goes(pid: u32) {
+    // Whoever adopts it may take a moment to reap it.
+    eventually("it is gone", async || {
+        anyhow::ensure!(matches!(state(pid), None | Some('Z')));
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn output_goes_to_separate_files_and_the_end_is_seen() {
     let (_scratch, process) = spawned("echo out; echo err >&2; exit 3");
@@ -60,13 +70,7 @@ async fn a_child_and_its_own_children_die_when_dropped() {
     let child = process.id();
     drop(process);
     assert_eq!(state(child), None);
-    // Whoever adopts it may take a moment to reap it.
-    eventually("the grandchild is gone", async || {
-        anyhow::ensure!(matches!(state(grandchild), None | Some('Z')));
-        Ok(())
-    })
-    .await
-    .unwrap();
+    goes(grandchild).await;
 }
 
 #[tokio::test]
@@ -106,6 +110,25 @@ async fn a_child_survives_the_thread_that_asked_for_it() {
     let (_scratch, process) = asking.join().unwrap();
     process.terminate().unwrap();
     assert_eq!(process.wait(patience()).await.unwrap().code(), Some(7));
+}
+
+#[tokio::test]
+async fn what_is_restarted_begins_again_until_it_is_dropped() {
+    let scratch = Scratch::new("process").unwrap();
+    let program = shell("echo $$; [ -e again ] && exec sleep 600; touch again; exit 1");
+    let program = program.directory(scratch.path()).restarted();
+    let process = program.spawn(scratch.path()).unwrap();
+    let last: u32 = eventually("it has begun again", async || {
+        let begun = process.stdout();
+        let begun: Vec<_> = begun.lines().collect();
+        anyhow::ensure!(begun.len() == 2, "{begun:?}");
+        Ok(begun[1].parse()?)
+    })
+    .await
+    .unwrap();
+    assert!(process.is_running());
+    drop(process);
+    goes(last).await;
 }
 
 #[tokio::test]
