@@ -2,6 +2,7 @@
 //! takes, and a thousand agents would be all that this machine does.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use support::cluster::{Api, FakeNode};
 use support::deploy::{RECORDS, SECRET_NAMESPACE};
 use support::eventually::eventually_within;
 use support::fleet::Fleet;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::agent::cpu_seconds;
 use crate::figures::Figures;
@@ -97,15 +100,16 @@ async fn roll_out(count: usize) -> Result<Cost> {
         FakeNode::new(&format!("node-{number:04}")).zone(&format!("zone-{}", number % 3))
     });
     let fleet = Fleet::unattended(nodes.collect()).await?;
-    let site = fleet.coordinator("node-0000").await?;
+    // As it is in a cluster: one that must show every second that it lives is busy with that.
+    let site = fleet.patient_coordinator("node-0000").await?;
     let site = site.running(std::fs::canonicalize("target/dist/pullkeeper")?);
     let coordinator = site.start().await?;
     let secret = Arc::new(AtomicU64::new(1));
-    let agents = tokio::spawn(play(fleet.admin.clone(), Arc::clone(&secret)));
+    let mut agents = tokio::spawn(play(fleet.admin.clone(), Arc::clone(&secret)));
     fleet
         .want(&json!({"soak": "0s", "maxParallel": "10%"}))
         .await?;
-    complete(&fleet, 1).await?;
+    complete(&fleet, 1, &mut agents).await?;
 
     let pid = coordinator.process().id();
     let (cpu, requests) = (cpu_seconds(pid)?, requests(&fleet)?);
@@ -114,7 +118,7 @@ async fn roll_out(count: usize) -> Result<Cost> {
     let begun = Instant::now();
     secret.store(2, Ordering::Release);
     see(&fleet.admin, 2).await?;
-    complete(&fleet, 2).await?;
+    complete(&fleet, 2, &mut agents).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -135,8 +139,12 @@ async fn roll_out(count: usize) -> Result<Cost> {
     Ok(cost)
 }
 
-async fn complete(fleet: &Fleet, generation: u64) -> Result<()> {
-    eventually_within(PATIENCE, "the rollout is complete", async || {
+async fn complete(
+    fleet: &Fleet,
+    generation: u64,
+    agents: &mut JoinHandle<Result<Infallible>>,
+) -> Result<()> {
+    let complete = eventually_within(PATIENCE, "the rollout is complete", async || {
         let status = fleet.rollout().await?["status"].clone();
         ensure!(
             status["phase"] == "Complete" && status["generation"] == generation,
@@ -145,8 +153,14 @@ async fn complete(fleet: &Fleet, generation: u64) -> Result<()> {
             status["message"]
         );
         Ok(())
-    })
-    .await
+    });
+    tokio::select! {
+        complete = complete => complete,
+        ended = agents => match ended? {
+            Err(error) => Err(error.context("the played agents have ended")),
+            Ok(never) => match never {},
+        },
+    }
 }
 
 /// Requests of the coordinator so far.
@@ -159,24 +173,59 @@ fn requests(fleet: &Fleet) -> Result<usize> {
 }
 
 /// Plays the agents: each says what it sees, and answers its permits at once.
-async fn play(api: Api, secret: Arc<AtomicU64>) -> Result<()> {
-    let list = api.get(RECORDS).await?;
-    let version = list["metadata"]["resourceVersion"].as_str();
-    let version = version.context("a list without a version")?;
-    let mut watch = api
-        .watch(&format!("{RECORDS}?watch=1&resourceVersion={version}"))
-        .await?;
-    let mut answered = HashMap::<String, u64>::new();
-    while let Some(event) = watch.next().await? {
-        let record = &event["object"];
+async fn play(api: Api, secret: Arc<AtomicU64>) -> Result<Infallible> {
+    let (lost, mut losses) = mpsc::channel(1);
+    let agents = Agents {
+        api,
+        secret,
+        answered: HashMap::new(),
+        lost,
+    };
+    tokio::select! {
+        ended = agents.live() => ended,
+        Some(error) = losses.recv() => Err(error),
+    }
+}
+
+/// The agents of all nodes.
+struct Agents {
+    api: Api,
+    secret: Arc<AtomicU64>,
+    /// The serial of the last permit, by node.
+    answered: HashMap<String, u64>,
+    /// Why one of them could not say something.
+    lost: mpsc::Sender<anyhow::Error>,
+}
+
+impl Agents {
+    /// Follows the records. The API server ends the watch of a reader that cannot keep up.
+    async fn live(mut self) -> Result<Infallible> {
+        loop {
+            let list = self.api.get(RECORDS).await?;
+            let records = list["items"].as_array().context("no list")?;
+            records.iter().for_each(|record| self.hear(record));
+            let version = list["metadata"]["resourceVersion"].as_str();
+            let version = version.context("a list without a version")?;
+            let since = format!("{RECORDS}?watch=1&resourceVersion={version}");
+            let mut watch = self.api.watch(&since).await?;
+            while let Some(event) = watch.next().await? {
+                if event["type"] == "ERROR" {
+                    break;
+                }
+                self.hear(&event["object"]);
+            }
+        }
+    }
+
+    fn hear(&mut self, record: &Value) {
         let name = record["metadata"]["name"].as_str().unwrap_or_default();
         let mut status = json!({});
         if record["status"]["seen"].is_null() {
-            status["seen"] = revision(secret.load(Ordering::Acquire));
+            status["seen"] = revision(self.secret.load(Ordering::Acquire));
         }
         let permit = &record["spec"]["permit"];
         let serial = permit["serial"].as_u64().unwrap_or(0);
-        let last = answered.entry(name.to_owned()).or_default();
+        let last = self.answered.entry(name.to_owned()).or_default();
         if serial > *last {
             *last = serial;
             status["report"] = json!({
@@ -184,20 +233,23 @@ async fn play(api: Api, secret: Arc<AtomicU64>) -> Result<()> {
                 "outcome": "Reached",
             });
         }
-        if status != json!({}) {
-            // Not waited for, or one agent would wait for another. What is lost is said again, as agents do.
-            let (api, path) = (api.clone(), format!("{RECORDS}/{name}/status"));
-            let said = json!({"status": status});
-            tokio::spawn(async move {
-                for _ in 0..TRIES {
-                    if api.merge(&path, &said).await.is_ok() {
-                        break;
-                    }
-                }
-            });
+        if status == json!({}) {
+            return;
         }
+        // Not waited for, or one agent would wait for another. What is lost is said again, as agents do.
+        let (api, path) = (self.api.clone(), format!("{RECORDS}/{name}/status"));
+        let said = json!({"status": status});
+        let lost = self.lost.clone();
+        tokio::spawn(async move {
+            for left in (0..TRIES).rev() {
+                match api.merge(&path, &said).await {
+                    Ok(_) => return,
+                    Err(_) if left > 0 => {}
+                    Err(error) => drop(lost.try_send(error)),
+                }
+            }
+        });
     }
-    Ok(())
 }
 
 /// All agents see another version.
