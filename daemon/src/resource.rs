@@ -7,7 +7,7 @@
 //!                    status: what is seen, and done     the node's own agent
 //! ```
 //!
-//! `deploy/crds/` is generated from here. What the API server can refuse is refused there; the coordinator reads everything
+//! `deploy/base/coordinator/crds/` is generated from here. What the API server can refuse is refused there; the coordinator reads everything
 //! once more, because what is stored may be older than the rule.
 
 mod drain;

@@ -28,6 +28,7 @@ mod install_faults;
 mod install_kill;
 mod install_mounts;
 mod leaks;
+mod manifests;
 mod node_harness;
 mod reader_models;
 mod registry_harness;

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::cluster::{Api, Cluster};
 use crate::eventually;
 use crate::http::{Answer, Method, StatusCode};
+use crate::patience;
+use crate::process::Program;
 
 /// The namespace of what Pullkeeper runs in the cluster.
 pub const NAMESPACE: &str = "pullkeeper";
@@ -23,7 +25,7 @@ pub const ROLLOUTS: &str = "/apis/pullkeeper.io/v1alpha1/pullsecretrollouts";
 /// The path of the records of nodes.
 pub const RECORDS: &str = "/apis/pullkeeper.io/v1alpha1/nodepullsecrets";
 
-/// Applies the definitions, policies and rights of `deploy/`, and [`SECRET_NAMESPACE`] before them; no workload. On return
+/// Applies the definitions, policies and rights of `deploy/overlays/openshift` and of `deploy/components/drain`, and [`SECRET_NAMESPACE`] before them; no workload. On return
 /// the definitions are served, the rights hold and the policies are enforced. Only the first call for a cluster does anything.
 ///
 /// # Errors
@@ -36,17 +38,48 @@ pub async fn install(cluster: &Cluster) -> Result<()> {
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SECRET_NAMESPACE },
         });
         kubectl.apply(&namespace.to_string()).await?;
-        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-        for part in ["namespace.yaml", "crds", "policies", "rbac"] {
-            let part = deploy.join(part);
-            let part = part.to_str().context("the repository's path")?;
-            kubectl.run(&["apply", "--server-side", "-f", part]).await?;
-        }
+        let overlay = render("overlays/openshift").await?;
+        let drain = render("components/drain").await?;
+        let mut parts: Vec<_> = overlay.split(BETWEEN).chain(drain.split(BETWEEN)).collect();
+        parts.retain(|part| !LEFT_OUT.contains(&kind(part)));
+        let parts = parts.join(BETWEEN);
+        let apply = ["apply", "--server-side", "-f", "-"];
+        kubectl.run_with_input(&apply, &parts).await?;
         established(&admin).await?;
         enforced(cluster, &admin).await
     };
     cluster.installed.get_or_try_init(install).await?;
     Ok(())
+}
+
+/// What is between the documents that [`render`] returns.
+pub const BETWEEN: &str = "\n---\n";
+/// The kinds of what runs, and of what depends on it or on OpenShift.
+const LEFT_OUT: [&str; 6] = [
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "PodDisruptionBudget",
+    "SecurityContextConstraints",
+    "Service",
+];
+
+/// `kubectl kustomize` of a folder of `deploy/`: YAML documents.
+///
+/// # Errors
+/// When it cannot be put together.
+pub async fn render(folder: &str) -> Result<String> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let kubectl = Program::new("kubectl", Cluster::bin("kubectl")?);
+    let kustomize = kubectl.arg("kustomize").arg(deploy.join(folder));
+    Ok(kustomize.run(patience()).await?.success()?.stdout)
+}
+
+/// The kind of a document.
+pub fn kind(document: &str) -> &str {
+    let mut lines = document.lines();
+    let kind = lines.find_map(|line| line.strip_prefix("kind: "));
+    kind.unwrap_or_default()
 }
 
 /// Whether an answer is a policy's refusal.

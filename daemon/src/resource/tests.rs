@@ -12,7 +12,7 @@ fn the_page_of_each_definition_is_what_the_types_say() {
         ("pullsecretrollouts", PullSecretRollout::crd()),
         ("nodepullsecrets", NodePullSecret::crd()),
     ] {
-        let path = repository(&format!("deploy/crds/{name}.yaml"));
+        let path = repository(&format!("deploy/base/coordinator/crds/{name}.yaml"));
         let mut definition = serde_json::to_value(&definition).unwrap();
         drop_unsigned(&mut definition);
         let text = serde_saphyr::to_string(&definition).unwrap();

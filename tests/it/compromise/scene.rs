@@ -7,7 +7,7 @@ use support::deploy::{self, AGENT, COORDINATOR, NAMESPACE, RECORDS, SECRET_NAMES
 use support::eventually;
 use support::http::{Answer, Method, StatusCode};
 
-/// The names of the policies in `deploy/policies/`.
+/// The names of the policies in `deploy/base/coordinator/policies/`.
 pub(super) const AGENT_POLICY: &str = "pullkeeper-agent";
 pub(super) const RECORDS_POLICY: &str = "pullkeeper-coordinator-records";
 pub(super) const NODES_POLICY: &str = "pullkeeper-coordinator-nodes";

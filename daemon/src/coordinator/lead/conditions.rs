@@ -129,7 +129,7 @@ impl Lead {
                             tracing::info!(
                                 reason = status.message,
                                 "no right to `patch` nodes/status: drains and restarts are not shown in the conditions of nodes; \
-                                 deploy/rbac/coordinator-drain.yaml gives it"
+                                 deploy/components/drain gives it"
                             );
                         }
                     }
