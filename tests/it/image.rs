@@ -69,7 +69,7 @@ async fn the_image_is_the_same_wherever_it_is_made_and_has_what_it_needs_and_no_
 }
 
 /// Has it built with its own copies of the programs, and returns what that says of the result.
-async fn build(
+pub(crate) async fn build(
     folder: &Scratch,
     name: &str,
     umask: &str,

@@ -30,6 +30,7 @@ mod install_mounts;
 mod leaks;
 mod manifests;
 mod node_harness;
+mod on_node;
 mod reader_models;
 mod registry_harness;
 mod restarts;

@@ -50,6 +50,7 @@ pub mod product;
 pub mod provider;
 pub mod proxy;
 pub mod registry;
+pub mod relay;
 pub mod scratch;
 pub mod scripted;
 pub mod services;

@@ -46,6 +46,7 @@ pub struct Node {
     providers: Option<ProviderPaths>,
     api: Api,
     name: String,
+    gateway: String,
     folder: Scratch,
 }
 
@@ -97,7 +98,7 @@ impl NodePlan {
         let ports = [Port::free()?, Port::free()?];
         // Whoever has the port is alone on this machine with a subnet derived from its number.
         let [high, low] = ports[0].number().to_be_bytes();
-        let subnet = format!("10.{}.{low}.0/24", 64 + high);
+        let [subnet, gateway] = [".0/24", ".1"].map(|end| format!("10.{}.{low}{end}", 64 + high));
 
         let machine = Machine::start(folder.path()).await?;
         let containerd = containerd::start(&machine, &folder, &subnet).await?;
@@ -109,6 +110,7 @@ impl NodePlan {
             providers,
             api: cluster.api(cluster.admin())?,
             name,
+            gateway,
             folder,
         };
         if let Some(content) = auth_file {
@@ -124,6 +126,11 @@ impl Node {
     /// Its name in the cluster.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The address at which its pods reach this machine; there is one as long as a pod runs.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
     }
 
     /// Its folder, with the logs of its parts.

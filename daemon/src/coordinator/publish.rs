@@ -114,6 +114,17 @@ struct Said {
     message: String,
 }
 
+fn halted(ledger: &Ledger) -> Said {
+    Said {
+        phase: Phase::Halted,
+        reason: "Halted",
+        message: format!(
+            "{}; see `kubectl get nodepullsecrets`, then change the Secret, or raise spec.resumes to go on",
+            failed_nodes(ledger)
+        ),
+    }
+}
+
 fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
     let at_work = !ledger.reservations.is_empty();
     let said = |phase, reason, message: String| Said {
@@ -139,14 +150,7 @@ fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
             "Revision",
             "not enough agents have said which versions of the Secrets they see".to_owned(),
         ),
-        Some(Waiting::Halted) => said(
-            Phase::Halted,
-            "Halted",
-            format!(
-                "{}; see `kubectl get nodepullsecrets`, then change the Secret, or raise spec.resumes to go on",
-                failed_nodes(ledger)
-            ),
-        ),
+        Some(Waiting::Halted) => halted(ledger),
         Some(Waiting::Paused) => said(
             Phase::Paused,
             "Paused",
@@ -177,6 +181,8 @@ fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
             "Nodes",
             format!("{progress}; those left are not ready, held, or maintained by others"),
         ),
+        // With the harm that was done, also where it was done to all there are.
+        None if !at_work && ledger.is_halted() && failed > 0 => halted(ledger),
         // Nobody is left who could have a slot, and nobody has one.
         None if !at_work && ledger.generation > 0 => {
             let message = if failed == 0 {

@@ -133,20 +133,23 @@ fn a_halt_names_nodes_reason_and_remedy() {
         reason: HaltReason::FailureBudgetSpent,
         since: Time(60_000),
     });
-    let status = published(&halted, Some(Waiting::Halted));
-    assert_eq!(status.phase, Phase::Halted);
-    for part in ["b, c failed", "the disk is full", "spec.resumes"] {
-        assert!(status.message.contains(part), "{}", status.message);
+    // Whether somebody is left who could go on, or the harm was done to all.
+    for waiting in [Some(Waiting::Halted), None] {
+        let status = published(&halted, waiting);
+        assert_eq!(status.phase, Phase::Halted);
+        for part in ["b, c failed", "the disk is full", "spec.resumes"] {
+            assert!(status.message.contains(part), "{}", status.message);
+        }
+        let halt = status.halt.clone().unwrap();
+        assert_eq!(
+            (halt.since, halt.nodes),
+            (Some(KubeTime(at(60))), vec!["b".to_owned(), "c".to_owned()])
+        );
+        let conditions = conditions(&status);
+        assert_eq!(conditions["Degraded"], ("True", "FailureBudgetSpent"));
+        assert_eq!(conditions["Progressing"], ("False", "Halted"));
+        assert_eq!(conditions["Accepted"], ("True", "Accepted"));
     }
-    let halt = status.halt.clone().unwrap();
-    assert_eq!(
-        (halt.since, halt.nodes),
-        (Some(KubeTime(at(60))), vec!["b".to_owned(), "c".to_owned()])
-    );
-    let conditions = conditions(&status);
-    assert_eq!(conditions["Degraded"], ("True", "FailureBudgetSpent"));
-    assert_eq!(conditions["Progressing"], ("False", "Halted"));
-    assert_eq!(conditions["Accepted"], ("True", "Accepted"));
 }
 
 #[test]
