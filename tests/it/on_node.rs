@@ -28,7 +28,7 @@ async fn a_node_pulls_with_a_rotated_password_at_its_next_pull() -> Result<()> {
 }
 
 #[tokio::test]
-async fn coordinators_from_the_image_pace_what_agents_from_the_image_do() -> Result<()> {
+async fn coordinators_pace_agents_and_both_leave_nothing_behind() -> Result<()> {
     let mut scene = Scene::new().await?;
     scene.deploy().await?;
     scene.paced(0).await?;
@@ -39,7 +39,7 @@ async fn coordinators_from_the_image_pace_what_agents_from_the_image_do() -> Res
         let ours = event.user.username.contains(":pullkeeper:pullkeeper-");
         ensure!(!ours || event.code() != 403, "{event:?}");
     }
-    Ok(())
+    scene.remove().await
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub(super) const LONG: Duration = Duration::from_secs(180);
 /// The type of pull secrets.
 pub(super) const DOCKER: &str = "kubernetes.io/dockerconfigjson";
 const NODE: &str = "real";
+/// The overlay of this site.
+const SITE: &str = "deploy/overlays/site";
 /// Where helpers look on any node.
 const SOCKET: &str = "/run/pullkeeper/broker.sock";
 
@@ -125,12 +127,10 @@ impl Scene {
                 {"target": {"kind": "Deployment"}, "patch": reach},
             ],
         });
-        let site = self
-            .folder
-            .write("deploy/overlays/site/kustomization.yaml", site.to_string())?;
-        let site = site.parent().and_then(Path::to_str).context("no folder")?;
+        self.folder
+            .write(format!("{SITE}/kustomization.yaml"), site.to_string())?;
         self.kubectl
-            .run(&["apply", "--server-side", "-k", site])
+            .run(&["apply", "--server-side", "-k", &self.site()])
             .await?;
         self.publish().await?;
         for (resource, ready) in [
@@ -284,6 +284,29 @@ impl Scene {
             Ok(())
         })
         .await
+    }
+
+    fn site(&self) -> String {
+        self.folder.join(SITE).display().to_string()
+    }
+
+    /// Removes it all as docs/usage/cluster.md says. Of what the cluster had, nothing is left; the node keeps its credential.
+    pub(super) async fn remove(&self) -> Result<()> {
+        let kubectl =
+            async |line: &str| self.kubectl.run(&line.split(' ').collect::<Vec<_>>()).await;
+        kubectl("delete pullsecretrollouts --all").await?;
+        kubectl(&format!("delete -k {} --timeout=60s", self.site())).await?;
+        let kinds = "namespaces,clusterroles,clusterrolebindings,roles,rolebindings,customresourcedefinitions,\
+            validatingadmissionpolicies,validatingadmissionpolicybindings,priorityclasses,apiservices";
+        let left = kubectl(&format!("get {kinds} -A -o name")).await?;
+        let left: Vec<_> = left
+            .lines()
+            .filter(|name| name.contains("pullkeeper"))
+            .collect();
+        ensure!(left.is_empty(), "{left:?} are left");
+        let node = kubectl(&format!("get node {NODE} -o json")).await?;
+        ensure!(!node.contains("pullkeeper.io"), "{node}");
+        self.holds().await
     }
 
     /// The type of the pull secret; none if there is none.
