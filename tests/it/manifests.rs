@@ -6,7 +6,7 @@ mod rights;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use support::cluster::Cluster;
-use support::deploy::{BETWEEN, install, kind, render};
+use support::deploy::{BETWEEN, install, kind, operator_definition, render};
 
 const OVERLAYS: [&str; 4] = ["agent-only", "hypershift", "kubernetes", "openshift"];
 /// OpenShift's alone: no API server here knows it.
@@ -14,8 +14,13 @@ const CONSTRAINTS: &str = "SecurityContextConstraints";
 
 /// What the API server would store of an overlay.
 async fn stored(cluster: &Cluster, overlay: &str) -> Result<Vec<Value>> {
+    stored_from(cluster, &format!("overlays/{overlay}")).await
+}
+
+/// What it would store of a folder of `deploy/`.
+async fn stored_from(cluster: &Cluster, folder: &str) -> Result<Vec<Value>> {
     install(cluster).await?;
-    let rendered = render(&format!("overlays/{overlay}")).await?;
+    let rendered = render(folder).await?;
     let known = rendered.split(BETWEEN);
     let known: Vec<_> = known.filter(|part| kind(part) != CONSTRAINTS).collect();
     let kubectl = cluster.kubectl()?;
@@ -27,7 +32,7 @@ async fn stored(cluster: &Cluster, overlay: &str) -> Result<Vec<Value>> {
     let list = kubectl
         .run_with_input(&apply, &known.join(BETWEEN))
         .await
-        .with_context(|| format!("the API server does not take {overlay}"))?;
+        .with_context(|| format!("the API server does not take {folder}"))?;
     let mut objects = Vec::new();
     for object in serde_json::Deserializer::from_str(&list).into_iter::<Value>() {
         let object = object?;
@@ -38,7 +43,7 @@ async fn stored(cluster: &Cluster, overlay: &str) -> Result<Vec<Value>> {
     }
     ensure!(
         objects.len() == known.len(),
-        "{overlay}: {} of {} were stored",
+        "{folder}: {} of {} were stored",
         objects.len(),
         known.len()
     );
@@ -115,6 +120,38 @@ async fn constraints_of_openshift_allow_what_the_agents_pod_asks_for_and_no_more
             "{constraints}"
         );
         ensure!(constraints.contains("    type: spc_t\n"), "{constraints}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn monitors_of_the_prometheus_operator_select_the_services() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    let kubectl = cluster.kubectl()?;
+    let definition = operator_definition("servicemonitors")?;
+    let definition = definition.to_str().context("a path that is no text")?;
+    // Too large for the annotation of another apply.
+    kubectl
+        .run(&["apply", "--server-side", "-f", definition])
+        .await?;
+    kubectl
+        .run(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            "-f",
+            definition,
+        ])
+        .await?;
+    let monitors = stored_from(cluster, "components/prometheus").await?;
+    let objects = stored(cluster, "kubernetes").await?;
+    let services = objects.iter().filter(|object| object["kind"] == "Service");
+    let services: Vec<_> = services.collect();
+    ensure!(monitors.len() == 2 && services.len() == 2);
+    for (monitor, service) in monitors.iter().zip(services) {
+        ensure!(monitor["metadata"]["name"] == service["metadata"]["name"]);
+        ensure!(monitor["spec"]["selector"]["matchLabels"] == service["metadata"]["labels"]);
+        ensure!(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]);
     }
     Ok(())
 }

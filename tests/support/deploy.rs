@@ -1,10 +1,11 @@
 //! What `deploy/` has, on a control plane: definitions, rights and policies as an administrator installs them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::built;
 use crate::cluster::{Api, Cluster};
 use crate::eventually;
 use crate::http::{Answer, Method, StatusCode};
@@ -73,6 +74,22 @@ pub async fn render(folder: &str) -> Result<String> {
     let kubectl = Program::new("kubectl", Cluster::bin("kubectl")?);
     let kustomize = kubectl.arg("kustomize").arg(deploy.join(folder));
     Ok(kustomize.run(patience()).await?.success()?.stdout)
+}
+
+/// The file with the Prometheus operator's definition of these objects, such as `servicemonitors`.
+///
+/// # Errors
+/// When it is not there; the message says what gets it.
+pub fn operator_definition(objects: &str) -> Result<PathBuf> {
+    let file = format!("definitions/monitoring.coreos.com_{objects}.yaml");
+    let path = built::folder("monitoring", "go.sum")?.join(file);
+    let there = path.is_file();
+    ensure!(
+        there,
+        "{} does not exist; run `tests/monitoring/build`",
+        path.display()
+    );
+    Ok(path)
 }
 
 /// The kind of a document.
