@@ -5,7 +5,7 @@
 //! | `/metrics` | OpenMetrics text |
 //! | `/healthz` | `ok` while the process makes progress; never depends on the API server |
 //! | `/readyz` | 200 or 503, one line for each named condition |
-//! | `/statusz` | JSON: sources, revisions, findings, targets |
+//! | `/statusz` | JSON: sources, revisions, findings, targets, the credential helper on the host |
 
 pub mod metrics;
 pub mod readiness;

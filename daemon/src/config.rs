@@ -26,8 +26,8 @@ pub use self::{
     overrides::{Environment, FlagValue},
     settings::{
         ActivationSettings, AdminSettings, BadEntry, BrokerSettings, CoordinatorSettings,
-        KubernetesSettings, Listen, LogFormat, LogSettings, MergePolicy, Origin, Owner,
-        RequiredAction, Settings, SourceScope, SourceSettings, StorePolicy, TargetKind,
+        HelperSettings, KubernetesSettings, Listen, LogFormat, LogSettings, MergePolicy, Origin,
+        Owner, RequiredAction, Settings, SourceScope, SourceSettings, StorePolicy, TargetKind,
         TargetSettings, ValidationSettings,
     },
 };

@@ -1,5 +1,7 @@
 //! Puts credentials on the node: what each file should hold, and the one writer that makes it so.
 //!
+//! `helper` keeps the credential helper in a directory of the host, by the same replacement.
+//!
 //! `writer` owns a target and calls its `installer`: read, `plan`, keep the `record`, replace, keep it again.
 //! Whose file kubelet's is says `ownership`. The replacement itself is one atomic act, or a typed reason why not:
 //!
@@ -16,6 +18,7 @@
 //! Everything here blocks and belongs on a thread that may block. Nothing here logs, and no error
 //! holds a byte of the content.
 
+pub mod helper;
 pub mod installer;
 pub mod ownership;
 pub mod plan;
@@ -27,6 +30,7 @@ mod cause;
 mod content;
 mod error;
 mod label;
+mod original;
 mod place;
 mod syscall;
 mod target;
@@ -34,5 +38,6 @@ mod temp;
 
 pub use self::cause::Cause;
 pub use self::error::{Action, Step, TargetError};
+pub use self::original::Unusable;
 pub use self::target::{Current, Identity, Installed, Options, Target};
 pub use crate::config::Owner;

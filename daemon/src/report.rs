@@ -6,7 +6,7 @@ use pullkeeper_core::authfile::{Finding, Severity};
 
 use crate::event::Events;
 use crate::gate::Wish;
-use crate::status::{TargetFailure, TargetStatus};
+use crate::status::{HelperStatus, TargetFailure, TargetStatus};
 
 /// Findings logged one by one at a time; beyond that their number is logged.
 const MOST: usize = 20;
@@ -80,20 +80,36 @@ impl Reporter {
     pub fn tell_target(&mut self, target: &TargetStatus) {
         let path = &target.path;
         self.tell(path, target.findings.iter());
-        match (&target.error, self.failed.remove(path)) {
+        self.tell_failure("target", "WriteFailed", path, target.error.as_ref());
+    }
+
+    /// Tells what is new about the credential helper on the host: a failure, the end of one.
+    pub fn tell_helper(&mut self, helper: &HelperStatus) {
+        let (path, error) = (&helper.path, helper.error.as_ref());
+        self.tell_failure("credential helper", "HelperInstallFailed", path, error);
+    }
+
+    fn tell_failure(
+        &mut self,
+        what: &str,
+        reason: &str,
+        path: &str,
+        failure: Option<&TargetFailure>,
+    ) {
+        match (failure, self.failed.remove(path)) {
             (Some(failure), former) => {
                 if former.as_ref() != Some(failure) {
                     tracing::error!(
                         path,
                         kind = failure.kind,
                         error = failure.message,
-                        "cannot update the target"
+                        "cannot update the {what}"
                     );
-                    self.events.warn("WriteFailed", failure.message.clone());
+                    self.events.warn(reason, failure.message.clone());
                 }
-                self.failed.insert(path.clone(), failure.clone());
+                self.failed.insert(path.to_owned(), failure.clone());
             }
-            (None, Some(_)) => tracing::info!(path, "the target can be updated again"),
+            (None, Some(_)) => tracing::info!(path, "the {what} can be updated again"),
             (None, None) => {}
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::admin::metrics::Metrics;
-use crate::config::TargetSettings;
+use crate::config::{HelperSettings, TargetSettings};
 use crate::gate::{Standing as ItemStanding, Wish};
 use crate::rollout::Standing;
 
@@ -44,6 +44,9 @@ pub struct Status {
     pub rollout: Option<&'static str>,
     /// One for each file on the node.
     pub targets: Vec<TargetStatus>,
+    /// The credential helper on the host; absent where none is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential_helper: Option<HelperStatus>,
 }
 
 /// The configuration in force.
@@ -104,6 +107,33 @@ pub struct TargetStatus {
     pub findings: Vec<Finding>,
 }
 
+/// The credential helper on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HelperStatus {
+    /// Where it is.
+    pub path: String,
+    /// How it stands.
+    pub state: HelperState,
+    /// When it was last installed or updated by this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_write: Option<Timestamp>,
+    /// What went wrong, and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<TargetFailure>,
+}
+
+/// How the credential helper on the host stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HelperState {
+    /// Not looked at yet.
+    Pending,
+    /// It is the agent's own.
+    UpToDate,
+    /// The last attempt failed; what was there stays.
+    Failed,
+}
+
 /// A failure to read or replace a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TargetFailure {
@@ -136,6 +166,18 @@ pub enum Cause {
     Source,
     /// Somebody else had changed the file.
     Drift,
+}
+
+impl HelperStatus {
+    /// A helper that nobody has looked at yet.
+    pub fn pending(settings: &HelperSettings) -> Self {
+        Self {
+            path: settings.path().display().to_string(),
+            state: HelperState::Pending,
+            last_write: None,
+            error: None,
+        }
+    }
 }
 
 impl TargetStatus {
@@ -181,6 +223,7 @@ impl Board {
             withheld: false,
             rollout: None,
             targets: Vec::new(),
+            credential_helper: None,
         };
         Self {
             metrics: Metrics::new(status.version),
@@ -289,6 +332,12 @@ impl Board {
     /// A target was replaced; `propagation` is the time since the sources' newest revision was seen.
     pub fn written(&self, target: &TargetStatus, cause: Cause, propagation: Option<Duration>) {
         self.metrics.written(target, cause, propagation);
+    }
+
+    /// How the credential helper on the host stands; `None` where none is installed.
+    pub(crate) fn helper(&self, helper: Option<HelperStatus>) {
+        self.metrics.helper(helper.as_ref());
+        self.lock().credential_helper = helper;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Status> {

@@ -35,10 +35,13 @@ async fn the_page_of_metrics_names_what_is_served() -> Result<()> {
     // One target that is written, one that cannot be.
     let (target, nowhere) = (site.join("auth.json"), site.join("nowhere/config.json"));
     let socket = site.join("broker.sock");
+    let helper = site.write("helper", "#!/bin/sh\n")?;
+    let bin = site.join("bin");
     site.configure(
         "",
         &format!(
-            "[[source]]\nname = \"global\"\nfile = {source:?}\n\
+            "[credential_helper]\ndirectory = {bin:?}\nsource = {helper:?}\n\
+             [[source]]\nname = \"global\"\nfile = {source:?}\n\
              [[target]]\nkind = \"containers\"\npath = {target:?}\n\
              [[target]]\nkind = \"docker\"\npath = {nowhere:?}\n\
              [broker]\nlisten = \"unix:{}\"\n\

@@ -22,6 +22,7 @@ mod delegation_products;
 mod drain_conditions;
 mod drains;
 mod helper_budget;
+mod helper_install;
 mod helper_protocols;
 mod image;
 mod install_faults;

@@ -21,6 +21,7 @@ async fn a_node_pulls_with_a_rotated_password_at_its_next_pull() -> Result<()> {
         scene.rotate().await?;
         let begun = Instant::now();
         scene.pulls(&format!("after-{round}")).await?;
+        scene.helps().await?;
         let seconds = begun.elapsed().as_secs_f64();
         println!("rotation {round}: a pod runs after {seconds:.2} s");
     }

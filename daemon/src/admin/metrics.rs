@@ -1,5 +1,7 @@
 //! What monitoring sees: names, labels and help texts, and the places that change them.
 
+mod helper;
+
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -85,6 +87,10 @@ describe! {
         "From asking systemd for a restart until it has done so or given up, or until the time limit";
     ACTIVATIONS = "pullkeeper_activations_total", "counter", "outcome",
         "Permits for which units were restarted, by what came of all of it: restarted, rolled-back, not-rolled-back (files or units are not as before), refused (systemd cannot be reached, or refuses)";
+    HELPER_INSTALLS = "pullkeeper_credential_helper_installs_total", "counter", "result",
+        "Attempts to put the credential helper on the host, by result: installed, updated, failed";
+    HELPER_UP_TO_DATE = "pullkeeper_credential_helper_up_to_date", "gauge", "path",
+        "1 when the credential helper on the host is the agent's own, else 0; absent where none is installed";
     BROKER_ANSWERS = "pullkeeper_broker_answers_total", "counter", "client,outcome",
         "Answers to helpers, by client (docker, kubelet) and outcome (found, not-ours, unavailable)";
     EXCHANGES = "pullkeeper_exchanges_total", "counter", "delegation,outcome",
@@ -123,6 +129,8 @@ pub struct Metrics {
     unit_restarts: Counters<2>,
     unit_restart_seconds: Family<Labels<1>, Histogram>,
     activations: Counters<1>,
+    helper_installs: Counters<1>,
+    helper_up_to_date: Gauges<1>,
     broker_answers: Family<BrokerLabels, Counter>,
     exchanges: Counters<2>,
     exchange_seconds: Family<Labels<1>, Histogram>,
@@ -180,6 +188,8 @@ impl Metrics {
                 Family::new_with_constructor(|| Histogram::new(RESTART_BUCKETS)),
             ),
             activations: add(&mut registry, ACTIVATIONS, Family::default()),
+            helper_installs: add(&mut registry, HELPER_INSTALLS, Family::default()),
+            helper_up_to_date: add(&mut registry, HELPER_UP_TO_DATE, Family::default()),
             broker_answers: add(&mut registry, BROKER_ANSWERS, Family::default()),
             exchanges: add(&mut registry, EXCHANGES, Family::default()),
             exchange_seconds: add(

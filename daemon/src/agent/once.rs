@@ -11,24 +11,34 @@ use crate::config::{Settings, TargetKind};
 use crate::event::Events;
 use crate::exit::Exit;
 use crate::gate::{Gate, Standing};
+use crate::install::helper::Helper;
 use crate::install::installer::Installer;
 use crate::install::ownership::Ownership;
 use crate::list_watch::Terms;
 use crate::report::Reporter;
 use crate::resync::Resync;
 use crate::source::{self, Observation};
-use crate::status::TargetState;
+use crate::status::{HelperState, TargetState};
 
 /// How long sources and the question of ownership may take together.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads every source once, brings every target up to date once, and says by its exit how that went.
 pub(super) async fn run(settings: &Settings) -> Exit {
+    let mut reporter = Reporter::new(Events::off());
+    // First, for it waits for nobody.
+    let helper = settings.credential_helper.as_ref();
+    let helper_failed = helper.is_some_and(|helper| {
+        // Nothing else runs in this process, so blocking its one thread is fine.
+        let applied = Helper::new(helper).apply();
+        applied.tell(&mut reporter);
+        applied.status.state == HelperState::Failed
+    });
+
     let cluster = Cluster::new(&settings.kubernetes);
     let observed = observe(settings, &cluster, PATIENCE).await;
     let complete = observed.iter().all(|source| source.items.is_some());
 
-    let mut reporter = Reporter::new(Events::off());
     let wish = Gate::new(settings.validation.clone()).pass(&observed);
     reporter.tell_wish(&wish);
 
@@ -36,7 +46,6 @@ pub(super) async fn run(settings: &Settings) -> Exit {
     let mut exit = if complete { Exit::Ok } else { Exit::TryAgain };
     for target in &settings.targets {
         let mut installer = Installer::new(target.clone(), &settings.state_dir);
-        // Nothing else runs in this process, so blocking its one thread is fine.
         let applied = installer.apply(&wish, owner);
         reporter.tell_target(&applied.status);
         exit = match applied.status.state {
@@ -49,7 +58,9 @@ pub(super) async fn run(settings: &Settings) -> Exit {
         .items
         .iter()
         .all(|item| item.standing == Standing::Good);
-    if exit == Exit::Ok && !flawless {
+    if helper_failed {
+        Exit::Unavailable
+    } else if exit == Exit::Ok && !flawless {
         Exit::Findings
     } else {
         exit

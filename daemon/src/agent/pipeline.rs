@@ -14,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::config::{Listen, Settings, TargetKind};
 use crate::event::{Events, Subject};
 use crate::gate::{Gate, Restart, Wish};
+use crate::install::helper::{Helper, Keep};
 use crate::install::installer::Installer;
 use crate::install::ownership::{Inquiry, Ownership};
 use crate::install::writer::{self, Shared};
@@ -22,7 +23,7 @@ use crate::report::Reporter;
 use crate::resync::Resync;
 use crate::rollout::{self, Hold, Memory, Orders, Passed, Reports, Standing, Trial};
 use crate::source::{self, Observation};
-use crate::status::{Board, TargetStatus};
+use crate::status::{Board, HelperStatus, TargetStatus};
 
 /// What revisions go through on their way to the files, and what it remembers.
 pub(super) struct Way {
@@ -150,6 +151,23 @@ impl Pipeline {
             tasks.spawn(async move {
                 writer::own(installer, shared, reporter, asked).await;
                 "writer"
+            });
+        }
+        let helper = settings.credential_helper.as_ref();
+        board.helper(helper.map(HelperStatus::pending));
+        if let Some(helper) = helper {
+            let keep = Keep {
+                reporter: Reporter::new(events.clone()),
+                board: Arc::clone(board),
+                resync_interval: settings.resync_interval,
+                resync: resync.clone(),
+                cancel: cancel.clone(),
+            };
+            let helper = Helper::new(helper);
+            // Cancelled by itself, between two attempts.
+            tasks.spawn(async move {
+                keep.own(helper).await;
+                "credential helper"
             });
         }
         if let Some((activation, _)) = activation {

@@ -34,6 +34,7 @@ pub(crate) struct File {
     pub(crate) activation: Activation,
     pub(crate) admin: Admin,
     pub(crate) broker: Broker,
+    pub(crate) credential_helper: CredentialHelper,
     pub(crate) delegation: Vec<Spanned<WrittenDelegation>>,
     pub(crate) log: Log,
     pub(crate) kubernetes: Kubernetes,
@@ -72,6 +73,13 @@ pub(crate) struct Broker {
     pub(crate) allowed_groups: List,
     pub(crate) store: Text,
     pub(crate) exchange_cache: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CredentialHelper {
+    pub(crate) directory: Text,
+    pub(crate) source: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

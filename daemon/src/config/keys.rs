@@ -329,6 +329,22 @@ pub static KEYS: &[Key] = &[
         meaning: "Directory in which `pullkeeper exchange`, which answers where no agent listens, keeps the tokens of delegations. Used only on a tmpfs, and where nobody else can read it.",
     },
     Key {
+        path: "credential_helper.directory",
+        flag: Some(("credential-helper-directory", "DIR")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Unset("none: no program is installed"),
+        meaning: "Directory of the host, as the agent sees it, in which docker-credential-pullkeeper is installed and kept up to date, such as /opt/pullkeeper/bin. Made if it is missing, with mode 0755; the one above it must be there.",
+    },
+    Key {
+        path: "credential_helper.source",
+        flag: Some(("credential-helper-source", "PATH")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Toml("\"/usr/bin/docker-credential-pullkeeper\""),
+        meaning: "The program that is installed there; this is where the agent's image has it.",
+    },
+    Key {
         path: "delegation",
         flag: None,
         also_environment: None,

@@ -50,6 +50,8 @@ pub(crate) struct Merged {
     pub(crate) allowed_groups: List,
     pub(crate) store: Text,
     pub(crate) exchange_cache: Text,
+    pub(crate) helper_directory: Text,
+    pub(crate) helper_source: Text,
     pub(crate) delegations: Vec<Placed<Delegation>>,
     pub(crate) format: Text,
     pub(crate) level: Text,
@@ -137,6 +139,9 @@ impl Merged {
         put(&mut self.allowed_groups, broker.allowed_groups, origin);
         put(&mut self.store, broker.store, origin);
         put(&mut self.exchange_cache, broker.exchange_cache, origin);
+        let helper = file.credential_helper;
+        put(&mut self.helper_directory, helper.directory, origin);
+        put(&mut self.helper_source, helper.source, origin);
         let delegations = file
             .delegation
             .into_iter()

@@ -73,6 +73,7 @@ fn the_table_has_every_key_that_files_may_have() {
             "activation" => ("activation", fields::<file::Activation>()),
             "admin" => ("admin", fields::<file::Admin>()),
             "broker" => ("broker", fields::<file::Broker>()),
+            "credential_helper" => ("credential_helper", fields::<file::CredentialHelper>()),
             "delegation" => ("delegation", fields::<table::WrittenDelegation>()),
             "log" => ("log", fields::<file::Log>()),
             "kubernetes" => ("kubernetes", fields::<file::Kubernetes>()),

@@ -94,6 +94,13 @@ fn sections(merged: &Merged) -> Vec<Section> {
             line("exchange_cache", &merged.exchange_cache),
         ],
     ));
+    sections.push(Section::new(
+        "[credential_helper]",
+        [
+            line("directory", &merged.helper_directory),
+            line("source", &merged.helper_source),
+        ],
+    ));
     let delegations = merged.delegations.iter();
     sections.extend(delegations.map(|one| Section::of("[[delegation]]", one.value.lines())));
     sections.push(Section::new(

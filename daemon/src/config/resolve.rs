@@ -14,6 +14,8 @@ use super::{
     table::{Source, Target},
 };
 
+mod helper;
+
 type Text = Option<Placed<String>>;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,6 +33,7 @@ pub(crate) fn resolve(merged: &Merged) -> Result<Settings, ConfigError> {
             resolver.check_names(merged, &settings);
             resolver.check_paths(merged, &settings);
             resolver.check_verbatim(merged, &settings);
+            resolver.check_helper(merged, &settings);
             ConfigError::check(resolver.problems).map(|()| settings)
         }
         _ => Err(ConfigError::new(resolver.problems)),
@@ -62,6 +65,7 @@ impl Resolver {
         let validation = self.validation(merged);
         let listen = self.required("admin.listen", &merged.listen, syntax::listen);
         let broker = self.broker(merged);
+        let credential_helper = self.helper(merged);
         let delegations: Vec<_> = merged
             .delegations
             .iter()
@@ -81,6 +85,7 @@ impl Resolver {
             validation: validation?,
             admin: AdminSettings { listen: listen? },
             broker: broker?,
+            credential_helper,
             delegations: delegations.into_iter().collect::<Option<_>>()?,
             log: LogSettings {
                 format: format?,

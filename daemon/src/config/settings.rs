@@ -27,6 +27,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Where helpers are answered.
     pub broker: BrokerSettings,
+    /// The program that is kept in a directory of the host; `None`: none is.
+    pub credential_helper: Option<HelperSettings>,
     /// Registries whose credentials come from somewhere else; the first that fits answers. Names are unique.
     pub delegations: Vec<DelegationSettings>,
     /// Logs on standard error.
@@ -209,6 +211,15 @@ pub struct BrokerSettings {
     pub exchange_cache: PathBuf,
 }
 
+/// The credential helper that the agent keeps on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelperSettings {
+    /// Absolute: the host's directory, as the agent sees it.
+    pub directory: PathBuf,
+    /// Absolute: what is installed there.
+    pub source: PathBuf,
+}
+
 /// What login tools are told that want to store or erase a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum StorePolicy {
@@ -317,6 +328,13 @@ impl TargetKind {
             Self::Docker => "/root/.docker/config.json",
             Self::Kubelet => "/var/lib/kubelet/config.json",
         }
+    }
+}
+
+impl HelperSettings {
+    /// Where the program is installed. docker and podman know it by this name only.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join("docker-credential-pullkeeper")
     }
 }
 

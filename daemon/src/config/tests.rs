@@ -141,6 +141,7 @@ fn nothing_at_all_is_a_configuration() {
             store: StorePolicy::Ignore,
             exchange_cache: "/run/pullkeeper/exchange".into(),
         },
+        credential_helper: None,
         delegations: Vec::new(),
         log: LogSettings {
             format: LogFormat::Auto,
@@ -250,6 +251,16 @@ fn every_flag_and_every_variable_reaches_its_setting() {
         ("broker-allowed-user", "1000", "allowed_users = [\"1000\"]"),
         ("broker-allowed-group", "7", "allowed_groups = [\"7\"]"),
         ("broker-store", "refuse", "store = \"refuse\""),
+        (
+            "credential-helper-directory",
+            "/x/bin",
+            "directory = \"/x/bin\"",
+        ),
+        (
+            "credential-helper-source",
+            "/x/helper",
+            "source = \"/x/helper\"",
+        ),
         ("log-format", "json", "format = \"json\""),
         ("log-level", "trace", "level = \"trace\""),
         (
@@ -421,7 +432,7 @@ mode = 0o600
             "config.toml:3: unknown key `interval`; did you mean `resync_interval`?",
             "config.toml:4: unknown key `level`; did you mean `log.level`?",
             "config.toml:5: unknown key `frobnicate`; known here: `node_name`, `state_dir`, `resync_interval`, \
-             `source`, `target`, `validation`, `activation`, `admin`, `broker`, `delegation`, `log`, `kubernetes`, `coordinator`",
+             `source`, `target`, `validation`, `activation`, `admin`, `broker`, `credential_helper`, `delegation`, `log`, `kubernetes`, `coordinator`",
             "config.toml:6: `source` must be an array of tables, written with a header in double brackets, not a string",
             "config.toml:9: unknown key `log.levle`; did you mean `log.level`?",
             "config.toml:11: unknown key `validation.allow-empty`; did you mean `validation.allow_empty`?",

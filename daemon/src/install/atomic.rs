@@ -7,12 +7,12 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::renameat;
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat, write};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
-use super::content::read_all;
+use super::content::Content;
 use super::error::Failure;
 use super::label::Attributes;
-use super::place::{Place, create_directory};
+use super::place::{Place, create_directory, remove_directory};
 use super::syscall::retry;
 use super::temp::Temp;
 use super::{Cause, Identity, Installed, Options, Owner, Step};
@@ -43,18 +43,36 @@ impl From<Failure> for Aborted {
     }
 }
 
-/// Replaces the file at `path` by one that holds `bytes`.
+/// Replaces the file at `path` by one that holds `content`.
 pub(super) fn replace(
     path: &Path,
     options: &Options,
     basis: Basis<'_>,
-    bytes: &[u8],
+    content: Content<'_>,
 ) -> Result<Installed, Aborted> {
-    if bytes.len() > options.limit {
+    if content.len() > options.limit as u64 {
         let what = "the new content is larger than the limit";
         return Err(Failure::found(Step::Write, Cause::TooLarge, what).into());
     }
-    let place = find_or_create(path, options)?;
+    let (place, made) = find_or_create(path, options)?;
+    let installed = replace_in(&place, path, options, basis, content);
+    if made
+        && installed
+            .as_ref()
+            .is_err_and(|aborted| !aborted.failure.renamed())
+    {
+        remove_directory(path);
+    }
+    installed
+}
+
+fn replace_in(
+    place: &Place,
+    path: &Path,
+    options: &Options,
+    basis: Basis<'_>,
+    content: Content<'_>,
+) -> Result<Installed, Aborted> {
     let old = place.open(true)?;
     let old_stat = old.as_ref().map(|(_, stat)| stat);
     basis.check(old_stat)?;
@@ -63,9 +81,9 @@ pub(super) fn replace(
         .map(|(file, _)| Attributes::of(file))
         .transpose()?;
 
-    let mut temp = Temp::create(&place.directory)?;
-    let outcome = fill(&temp.file, options, old_stat, attributes.as_ref(), bytes)
-        .and_then(|finished| rename(&place, &temp, basis).map(|()| finished));
+    let (mut temp, file) = Temp::create(&place.directory)?;
+    let outcome = fill(file, options, old_stat, attributes.as_ref(), content)
+        .and_then(|finished| rename(place, &temp, &finished, basis).map(|()| finished));
     let finished = match outcome {
         Ok(finished) => finished,
         Err(failure) => {
@@ -78,7 +96,7 @@ pub(super) fn replace(
     temp.renamed();
 
     flush_directory(&place.directory)?;
-    let identity = verify(path, options, &finished, bytes)?;
+    let identity = verify(path, options, &finished, content)?;
     Ok(Installed {
         identity,
         created: old.is_none(),
@@ -99,13 +117,14 @@ pub(super) fn remove(path: &Path, options: &Options) -> Result<(), Failure> {
     }
 }
 
-fn find_or_create(path: &Path, options: &Options) -> Result<Place, Failure> {
+/// The place, and whether its directory was made for it.
+fn find_or_create(path: &Path, options: &Options) -> Result<(Place, bool), Failure> {
     match (Place::find(path, options), options.create_directory) {
         (Err(failure), Some(mode)) if failure.cause() == Cause::MissingDirectory => {
-            create_directory(path, mode)?;
-            Place::find(path, options)
+            let made = create_directory(path, mode, options)?;
+            Ok((Place::find(path, options)?, made))
         }
-        (found, _) => found,
+        (found, _) => Ok((found?, false)),
     }
 }
 
@@ -126,15 +145,17 @@ impl Basis<'_> {
 ///
 /// The owner comes before the mode, so that nobody is let in before the file is its owner's, and
 /// fsync(2) comes last, so that a power failure cannot leave the new bytes with the wrong owner or
-/// mode under the target's name.
+/// mode under the target's name. The file is closed before it gets that name: nobody can execute what
+/// somebody has open for writing.
 fn fill(
-    file: &File,
+    file: File,
     options: &Options,
     old: Option<&FileStat>,
     attributes: Option<&Attributes>,
-    bytes: &[u8],
+    content: Content<'_>,
 ) -> Result<FileStat, Failure> {
-    write_all(file, bytes)?;
+    let file = &file;
+    content.write_to(file)?;
 
     let created = stat(file, Step::Chown)?;
     let owner = match (options.owner, old) {
@@ -165,7 +186,7 @@ fn fill(
 
     let finished = stat(file, Step::Chmod)?;
     let kept = |step, what| Failure::found(step, Cause::Verify, what);
-    if u64::try_from(finished.st_size) != Ok(bytes.len() as u64) {
+    if u64::try_from(finished.st_size) != Ok(content.len()) {
         return Err(kept(
             Step::Write,
             "the file is not as long as what was written",
@@ -182,18 +203,12 @@ fn fill(
     Ok(finished)
 }
 
-fn write_all(file: &File, mut bytes: &[u8]) -> Result<(), Failure> {
-    while !bytes.is_empty() {
-        match retry(|| write(file, bytes)) {
-            Ok(0) => return Err(Failure::call(Step::Write, Errno::EIO)),
-            Ok(count) => bytes = &bytes[count..],
-            Err(errno) => return Err(Failure::call(Step::Write, errno)),
-        }
-    }
-    Ok(())
-}
-
-fn rename(place: &Place, temp: &Temp<'_>, basis: Basis<'_>) -> Result<(), Failure> {
+fn rename(
+    place: &Place,
+    temp: &Temp<'_>,
+    written: &FileStat,
+    basis: Basis<'_>,
+) -> Result<(), Failure> {
     if let Basis::Seen(_) = basis {
         let there = place
             .stat()
@@ -212,16 +227,14 @@ fn rename(place: &Place, temp: &Temp<'_>, basis: Basis<'_>) -> Result<(), Failur
     match answer {
         Ok(()) => Ok(()),
         // A network filesystem may have renamed the file and lost the answer.
-        Err(_) if has_landed(place, &temp.file) => Ok(()),
+        Err(_) if has_landed(place, written) => Ok(()),
         Err(errno) => Err(Failure::call(Step::Rename, errno)),
     }
 }
 
-fn has_landed(place: &Place, file: &File) -> bool {
-    match (place.stat(), retry(|| fstat(file))) {
-        (Ok(Some(there)), Ok(ours)) => (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino),
-        _ => false,
-    }
+fn has_landed(place: &Place, written: &FileStat) -> bool {
+    let there = place.stat().ok().flatten();
+    there.is_some_and(|there| (there.st_dev, there.st_ino) == (written.st_dev, written.st_ino))
 }
 
 fn flush_directory(directory: &File) -> Result<(), Failure> {
@@ -237,7 +250,7 @@ fn verify(
     path: &Path,
     options: &Options,
     written: &FileStat,
-    bytes: &[u8],
+    content: Content<'_>,
 ) -> Result<Identity, Failure> {
     let found = Place::find(path, options).and_then(|place| place.open(false));
     let Some((file, stat)) = found.map_err(Failure::verifying)? else {
@@ -255,9 +268,9 @@ fn verify(
     {
         return differs("its mode or owner is not as it was set");
     }
-    match read_all(&file, bytes.len(), bytes.len()) {
-        Ok(read) if **read == *bytes => Ok(Identity::of(&stat)),
-        Ok(_) => differs("it holds other bytes than were written"),
+    match content.is_in(&file) {
+        Ok(true) => Ok(Identity::of(&stat)),
+        Ok(false) => differs("it holds other bytes than were written"),
         Err(failure) => Err(failure.verifying()),
     }
 }
@@ -278,18 +291,19 @@ mod tests {
         File::create(directory.path().join("config.json")).unwrap();
         let path = directory.path().join("config.json");
         let place = Place::find(&path, &Options::default()).unwrap();
-        let mut temp = Temp::create(&place.directory).unwrap();
-        assert!(!has_landed(&place, &temp.file));
+        let (mut temp, file) = Temp::create(&place.directory).unwrap();
+        let written = fstat(&file).unwrap();
+        assert!(!has_landed(&place, &written));
 
-        rename(&place, &temp, Basis::Any).unwrap();
+        rename(&place, &temp, &written, Basis::Any).unwrap();
         temp.renamed();
-        assert!(has_landed(&place, &temp.file));
+        assert!(has_landed(&place, &written));
         // The second rename(2) answers ENOENT, as one does that is repeated after a lost answer.
-        assert_eq!(rename(&place, &temp, Basis::Any), Ok(()));
+        assert_eq!(rename(&place, &temp, &written, Basis::Any), Ok(()));
 
         std::fs::remove_file(&path).unwrap();
-        assert!(!has_landed(&place, &temp.file));
-        let failure = rename(&place, &temp, Basis::Any).unwrap_err();
+        assert!(!has_landed(&place, &written));
+        let failure = rename(&place, &temp, &written, Basis::Any).unwrap_err();
         assert_eq!(failure, Failure::call(Step::Rename, Errno::ENOENT));
     }
 }

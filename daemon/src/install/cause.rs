@@ -23,8 +23,12 @@ pub enum Cause {
     Io,
     /// The security label could not be read from the old file or set on the new one.
     LabelDenied,
+    /// A symbolic link has the name of a file for which none is followed.
+    Link,
     /// The directory of the file is not there.
     MissingDirectory,
+    /// The mount lets nobody execute anything, and the file is a program.
+    NoExec,
     /// No space or no inodes left.
     NoSpace,
     /// A parent in the path is not a directory.
@@ -53,7 +57,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for the registration of metrics.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::BindMount,
         Self::Changed,
         Self::Exhausted,
@@ -61,7 +65,9 @@ impl Cause {
         Self::InvalidPath,
         Self::Io,
         Self::LabelDenied,
+        Self::Link,
         Self::MissingDirectory,
+        Self::NoExec,
         Self::NoSpace,
         Self::NotDirectory,
         Self::NotDurable,
@@ -86,7 +92,9 @@ impl Cause {
             Self::InvalidPath => "invalid_path",
             Self::Io => "io",
             Self::LabelDenied => "label_denied",
+            Self::Link => "link",
             Self::MissingDirectory => "missing_directory",
+            Self::NoExec => "no_exec",
             Self::NoSpace => "no_space",
             Self::NotDirectory => "not_directory",
             Self::NotDurable => "not_durable",
@@ -124,8 +132,14 @@ impl Cause {
                 "let the agent relabel files in this directory (SELinux: container type spc_t), \
                  or give the old file its default label with restorecon"
             }
+            Self::Link => {
+                "remove the link, or configure the directory in which the file itself may be"
+            }
             Self::MissingDirectory => {
                 "create the directory of the file, or mount it into the agent's container"
+            }
+            Self::NoExec => {
+                "remount it without noexec, or configure a directory on another filesystem"
             }
             Self::NoSpace => "free space or inodes on this filesystem",
             Self::NotDirectory => "correct the path: one of its parents is not a directory",

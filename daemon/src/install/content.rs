@@ -1,13 +1,63 @@
-//! Reading a file's bytes: bounded, and wiped from memory when they are dropped.
+//! What a file holds or is to hold: read bounded, and wiped from memory when it is dropped.
 
 use std::fs::File;
 
-use nix::unistd::read;
+use nix::errno::Errno;
+use nix::unistd::{read, write};
 use zeroize::Zeroizing;
 
 use super::error::Failure;
+use super::original::Original;
 use super::syscall::retry;
 use super::{Cause, Step};
+
+/// What a file is to hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// What is in another file, which is never held in memory as a whole.
+    Copy(&'a Original),
+}
+
+impl Content<'_> {
+    /// Its length in bytes.
+    pub(super) fn len(self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Copy(original) => original.len(),
+        }
+    }
+
+    /// Writes all of it to `file`.
+    pub(super) fn write_to(self, file: &File) -> Result<(), Failure> {
+        match self {
+            Self::Bytes(bytes) => write_all(file, bytes),
+            Self::Copy(original) => original.pieces(|_, piece| write_all(file, piece)),
+        }
+    }
+
+    /// Whether `file`, which was just opened, holds this and nothing else.
+    pub(super) fn is_in(self, file: &File) -> Result<bool, Failure> {
+        match self {
+            Self::Bytes(bytes) => {
+                read_all(file, bytes.len(), bytes.len()).map(|read| **read == *bytes)
+            }
+            Self::Copy(original) => original.is_in(file),
+        }
+    }
+}
+
+fn write_all(file: &File, mut bytes: &[u8]) -> Result<(), Failure> {
+    while !bytes.is_empty() {
+        match retry(|| write(file, bytes)) {
+            Ok(0) => return Err(Failure::call(Step::Write, Errno::EIO)),
+            Ok(count) => bytes = &bytes[count..],
+            Err(errno) => return Err(Failure::call(Step::Write, errno)),
+        }
+    }
+    Ok(())
+}
 
 /// Reads `file` to its end, which must come at `limit` or before it.
 ///

@@ -80,7 +80,7 @@ impl TargetError {
     /// in place, but it is not certain that it outlives a power failure ([`Cause::NotDurable`]) or
     /// that it is still there ([`Cause::Verify`]).
     pub fn renamed(&self) -> bool {
-        matches!(self.failure.step, Step::FsyncDirectory | Step::Verify)
+        self.failure.renamed()
     }
 
     /// The temporary file that could not be removed from the target's directory, if there is one.
@@ -145,6 +145,11 @@ impl Failure {
         self.cause
     }
 
+    /// Whether the new file had already taken the target's name.
+    pub(super) fn renamed(&self) -> bool {
+        matches!(self.step, Step::FsyncDirectory | Step::Verify)
+    }
+
     /// The same failure, met while the result of a replacement was checked.
     pub(super) fn verifying(self) -> Self {
         Self {
@@ -198,6 +203,8 @@ pub enum Step {
     Read,
     /// Creating the temporary file.
     Create,
+    /// Reading what the new file is a copy of.
+    Source,
     /// Writing it in full.
     Write,
     /// Giving it its owner.
@@ -228,6 +235,7 @@ impl Step {
             Self::CreateDirectory => "create directory",
             Self::Read => "read",
             Self::Create => "create",
+            Self::Source => "read the source",
             Self::Write => "write",
             Self::Chown => "chown",
             Self::Acl => "acl",

@@ -12,7 +12,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
-use nix::unistd::fsync;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
 use super::error::Failure;
 use super::syscall::retry;
@@ -35,7 +36,7 @@ impl Place {
     /// Links in the directory part are followed wherever they lead: systems move whole directories
     /// that way (`/root` is a link on image-mode hosts) and only an administrator can. A link in
     /// the place of the file itself must lead to a file below the root: by default the configured
-    /// directory, else [`Options::root`].
+    /// directory, else [`Options::root`]. Without [`Options::follow`] it is refused.
     pub(super) fn find(path: &Path, options: &Options) -> Result<Self, Failure> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Failure::found(
@@ -51,6 +52,13 @@ impl Place {
         let mut followed = None;
         for _ in 0..MAX_LINKS {
             match place.kind()? {
+                Kind::Link if !options.follow => {
+                    return Err(Failure::found(
+                        Step::Open,
+                        Cause::Link,
+                        "it is a symbolic link",
+                    ));
+                }
                 Kind::Link => {
                     let root = match followed.take() {
                         Some(root) => root,
@@ -69,7 +77,12 @@ impl Place {
                             Cause::Symlink,
                             "it is a symbolic link that leaves the allowed directory",
                         )),
-                        _ => Ok(place),
+                        _ => {
+                            if options.is_executable() {
+                                check_executable(&place.directory)?;
+                            }
+                            Ok(place)
+                        }
                     };
                 }
             }
@@ -159,22 +172,60 @@ impl Place {
 }
 
 /// Makes the directory of `path`, not the ones above it, and makes that durable. One that exists
-/// is left as it is.
-pub(super) fn create_directory(path: &Path, mode: u32) -> Result<(), Failure> {
+/// is left as it is; says whether it did not.
+pub(super) fn create_directory(path: &Path, mode: u32, options: &Options) -> Result<bool, Failure> {
     let failed = |errno| Failure::call(Step::CreateDirectory, errno);
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
-        return Ok(());
+    let Some((parent, name)) = parent_of_directory(path)? else {
+        return Ok(false);
     };
-    let parent = open_directory(AT_FDCWD, parent)?;
+    if options.is_executable() {
+        check_executable(&parent)?;
+    }
     match retry(|| mkdirat(&parent, name, Mode::S_IRWXU)) {
         Ok(()) => {}
-        Err(Errno::EEXIST) => return Ok(()),
+        Err(Errno::EEXIST) => return Ok(false),
         Err(errno) => return Err(failed(errno)),
     }
-    let directory = open_directory(&parent, Path::new(name))?;
-    retry(|| fchmod(&directory, Mode::from_bits_truncate(mode & 0o7777))).map_err(failed)?;
-    retry(|| fsync(&parent)).map_err(failed)
+    let finished = open_directory(&parent, Path::new(name)).and_then(|directory| {
+        let mode = Mode::from_bits_truncate(mode & 0o7777);
+        retry(|| fchmod(&directory, mode)).map_err(failed)?;
+        retry(|| fsync(&parent)).map_err(failed)
+    });
+    if finished.is_err() {
+        remove_empty(&parent, name);
+    }
+    finished.map(|()| true)
+}
+
+/// Takes back [`create_directory`], if nobody has put anything there.
+pub(super) fn remove_directory(path: &Path) {
+    if let Ok(Some((parent, name))) = parent_of_directory(path) {
+        remove_empty(&parent, name);
+    }
+}
+
+fn remove_empty(parent: &File, name: &OsStr) {
+    // What failed before is what is told; an empty directory that stays is in nobody's way.
+    let _ = retry(|| unlinkat(parent, name, UnlinkatFlags::RemoveDir));
+}
+
+/// The directory above that of `path`, open, and the name there; `None` for the root's own files.
+fn parent_of_directory(path: &Path) -> Result<Option<(File, &OsStr)>, Failure> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    match (directory.parent(), directory.file_name()) {
+        (Some(parent), Some(name)) => Ok(Some((open_directory(AT_FDCWD, parent)?, name))),
+        _ => Ok(None),
+    }
+}
+
+/// Refuses a mount from which the kernel executes nothing.
+fn check_executable(directory: &File) -> Result<(), Failure> {
+    let stat = retry(|| fstatvfs(directory)).map_err(|errno| Failure::call(Step::Open, errno))?;
+    if stat.flags().contains(FsFlags::ST_NOEXEC) {
+        let what = "it is on a mount from which nothing may be executed (noexec)";
+        return Err(Failure::found(Step::Open, Cause::NoExec, what));
+    }
+    Ok(())
 }
 
 enum Kind {

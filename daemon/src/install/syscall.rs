@@ -16,7 +16,12 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<
 
 /// [`retry`] for calls that answer with the standard library's error.
 pub(super) fn retry_io<T>(mut call: impl FnMut() -> io::Result<T>) -> nix::Result<T> {
-    retry(|| call().map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))
+    retry(|| call().map_err(|error| number(&error)))
+}
+
+/// The kernel's number of an error of the standard library.
+pub(super) fn number(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 #[cfg(test)]

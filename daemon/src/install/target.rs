@@ -8,10 +8,12 @@ use nix::unistd::geteuid;
 use zeroize::Zeroizing;
 
 use super::atomic::{self, Aborted, Basis};
-use super::content::read_all;
+use super::content::{Content, read_all};
 use super::error::Failure;
 use super::place::Place;
 use super::{Action, Cause, Owner, Step, TargetError, temp};
+
+pub(super) mod copy;
 
 /// One file that is read and replaced as a whole.
 ///
@@ -30,6 +32,7 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Permission bits of the file, enforced at each replacement. Others than 0o7777 are ignored.
+    /// With one that lets somebody execute it, a mount that lets nobody is refused.
     pub mode: u32,
     /// Its owner, enforced at each replacement. `None`: the old file's owner is kept, and a file
     /// that did not exist belongs to the agent.
@@ -37,6 +40,8 @@ pub struct Options {
     /// The directory that a symbolic link in the place of the file may not leave. `None`: the
     /// directory of the configured path.
     pub root: Option<PathBuf>,
+    /// Whether a symbolic link in the place of the file is followed. `false`: it is refused.
+    pub follow: bool,
     /// Makes the file's directory with these permission bits if it is missing, not the ones above
     /// it. `None`: a missing directory is an error, for it may be a mount that has not come yet.
     pub create_directory: Option<u32>,
@@ -51,6 +56,10 @@ impl Options {
     pub(super) fn mode(&self) -> u32 {
         self.mode & 0o7777
     }
+
+    pub(super) fn is_executable(&self) -> bool {
+        self.mode & 0o111 != 0
+    }
 }
 
 impl Default for Options {
@@ -59,6 +68,7 @@ impl Default for Options {
             mode: 0o600,
             owner: None,
             root: None,
+            follow: true,
             create_directory: None,
             limit: Self::DEFAULT_LIMIT,
         }
@@ -108,7 +118,7 @@ impl Target {
     ///
     /// On an error for which [`TargetError::renamed`] is false the old file is as it was.
     pub fn replace(&self, bytes: &[u8]) -> Result<Installed, TargetError> {
-        self.install(Basis::Any, bytes)
+        self.install(Basis::Any, Content::Bytes(bytes))
     }
 
     /// [`Target::replace`], but only if the file is still the one that `seen` was read from, or
@@ -119,7 +129,7 @@ impl Target {
         seen: Option<&Identity>,
         bytes: &[u8],
     ) -> Result<Installed, TargetError> {
-        self.install(Basis::Seen(seen), bytes)
+        self.install(Basis::Seen(seen), Content::Bytes(bytes))
     }
 
     /// Removes the file, and returns when that is durable. Where there is none, nothing happens.
@@ -144,15 +154,16 @@ impl Target {
     /// Whether the file has the mode and the owner that are configured. If not, a replacement by
     /// the same bytes repairs it.
     pub fn conforms(&self, current: &Current) -> bool {
-        current.mode == self.options.mode()
-            && self
-                .options
-                .owner
-                .is_none_or(|owner| owner == current.owner)
+        self.is_as_configured(current.mode, current.owner)
     }
 
-    fn install(&self, basis: Basis<'_>, bytes: &[u8]) -> Result<Installed, TargetError> {
-        atomic::replace(&self.path, &self.options, basis, bytes).map_err(
+    fn is_as_configured(&self, mode: u32, owner: Owner) -> bool {
+        let wanted = self.options.owner;
+        mode == self.options.mode() && wanted.is_none_or(|wanted| wanted == owner)
+    }
+
+    fn install(&self, basis: Basis<'_>, content: Content<'_>) -> Result<Installed, TargetError> {
+        atomic::replace(&self.path, &self.options, basis, content).map_err(
             |Aborted { failure, leftover }| {
                 self.failed(Action::Replace, failure)
                     .with_leftover(leftover)
@@ -170,10 +181,7 @@ impl Target {
         Ok(Some(Current {
             bytes,
             mode: stat.st_mode & 0o7777,
-            owner: Owner {
-                uid: stat.st_uid,
-                gid: stat.st_gid,
-            },
+            owner: owner_of(&stat),
             links: stat.st_nlink,
             identity: Identity::of(&stat),
         }))
@@ -195,6 +203,13 @@ impl Target {
 
     fn failed(&self, action: Action, failure: Failure) -> TargetError {
         TargetError::new(action, &self.path, failure)
+    }
+}
+
+fn owner_of(stat: &FileStat) -> Owner {
+    Owner {
+        uid: stat.st_uid,
+        gid: stat.st_gid,
     }
 }
 

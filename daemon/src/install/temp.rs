@@ -28,12 +28,12 @@ const ATTEMPTS: usize = 4;
 pub(super) struct Temp<'a> {
     directory: &'a File,
     pub(super) name: OsString,
-    pub(super) file: File,
     armed: bool,
 }
 
 impl<'a> Temp<'a> {
-    pub(super) fn create(directory: &'a File) -> Result<Self, Failure> {
+    /// Makes one, and opens it for writing.
+    pub(super) fn create(directory: &'a File) -> Result<(Self, File), Failure> {
         let flags = OFlag::O_WRONLY
             | OFlag::O_CREAT
             | OFlag::O_EXCL
@@ -46,12 +46,12 @@ impl<'a> Temp<'a> {
             let name = random_name().map_err(|errno| Failure::call(Step::Create, errno))?;
             match retry(|| openat(directory, name.as_os_str(), flags, mode)) {
                 Ok(descriptor) => {
-                    return Ok(Self {
+                    let temp = Self {
                         directory,
                         name,
-                        file: File::from(descriptor),
                         armed: true,
-                    });
+                    };
+                    return Ok((temp, File::from(descriptor)));
                 }
                 Err(Errno::EEXIST) => {}
                 Err(errno) => {
@@ -172,18 +172,18 @@ mod tests {
     fn a_temporary_file_is_private_and_gone_with_its_value() {
         let directory = tempdir().unwrap();
         let open = File::open(directory.path()).unwrap();
-        let temp = Temp::create(&open).unwrap();
+        let (temp, file) = Temp::create(&open).unwrap();
         assert!(is_temporary(&temp.name));
-        let mode = temp.file.metadata().unwrap().permissions().mode();
+        let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
         assert_eq!(names(directory.path()).len(), 1);
         drop(temp);
         assert!(names(directory.path()).is_empty());
 
-        assert_eq!(Temp::create(&open).unwrap().remove(), None);
+        assert_eq!(Temp::create(&open).unwrap().0.remove(), None);
         assert!(names(directory.path()).is_empty());
 
-        let mut temp = Temp::create(&open).unwrap();
+        let (mut temp, _) = Temp::create(&open).unwrap();
         temp.renamed();
         drop(temp);
         assert_eq!(names(directory.path()).len(), 1);
@@ -193,7 +193,7 @@ mod tests {
     fn a_file_that_cannot_be_removed_is_named() {
         let directory = tempdir().unwrap();
         let open = File::open(directory.path()).unwrap();
-        let temp = Temp::create(&open).unwrap();
+        let (temp, _) = Temp::create(&open).unwrap();
         let name = temp.name.clone();
         std::fs::remove_file(directory.path().join(&name)).unwrap();
         assert_eq!(temp.remove(), Some(name));

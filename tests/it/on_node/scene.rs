@@ -11,6 +11,7 @@ use support::deploy::{NAMESPACE, RECORDS, ROLLOUTS};
 use support::eventually::eventually_within;
 use support::fixture::{Credential, config_json};
 use support::node::{Image, Node, NodePlan, PodSpec};
+use support::patience;
 use support::process::Program;
 use support::provider::KubeletProvider;
 use support::registry::Registry;
@@ -120,7 +121,7 @@ impl Scene {
         let image = self.registry.image("pullkeeper");
         let site = json!({
             "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-            "resources": ["../kubernetes"],
+            "resources": ["../kubernetes"], "components": ["../../components/credential-helper"],
             "images": [{"name": "pullkeeper", "newName": image, "newTag": "1"}],
             "patches": [
                 {"target": {"kind": "DaemonSet"}, "patch": reach},
@@ -155,6 +156,27 @@ impl Scene {
         self.registry.set_users(&[&self.credential]).await?;
         self.publish().await?;
         self.holds().await
+    }
+
+    /// Waits until the helper that the agent has put on the node answers there with the credential.
+    pub(super) async fn helps(&self) -> Result<()> {
+        let helper = Path::new("/opt/pullkeeper/bin/docker-credential-pullkeeper");
+        let program = self
+            .node
+            .inside("helper", helper)?
+            .arg("get")
+            .input(self.registry.host());
+        eventually_within(LONG, "the node's helper answers", async || {
+            let answer: Value =
+                serde_json::from_str(&program.run(patience()).await?.success()?.stdout)?;
+            let Credential { username, password } = &self.credential;
+            ensure!(
+                answer["Username"] == *username && answer["Secret"] == *password,
+                "another credential"
+            );
+            Ok(())
+        })
+        .await
     }
 
     /// Makes the pull secret hold the credential.

@@ -124,6 +124,34 @@ fn names_and_paths_are_unique() {
 }
 
 #[test]
+fn the_credential_helper_has_a_place_of_its_own() {
+    let source = "/usr/bin/docker-credential-pullkeeper";
+    let off = load_text("[credential_helper]\nsource = '/x'").unwrap();
+    assert_eq!(off.settings.credential_helper, None);
+    let on = load_text("[credential_helper]\ndirectory = '/opt/pullkeeper/bin'").unwrap();
+    let helper = on.settings.credential_helper.unwrap();
+    assert_eq!(helper.source.to_str(), Some(source));
+    let path = "/opt/pullkeeper/bin/docker-credential-pullkeeper";
+    assert_eq!(helper.path().to_str(), Some(path));
+
+    let itself = problems("[credential_helper]\ndirectory = '/usr/bin'");
+    assert!(
+        itself[0]
+            .starts_with("2: `credential_helper.directory` is where `credential_helper.source` is"),
+        "{itself:?}"
+    );
+    let target = problems(&format!(
+        "target = [{{ kind = 'docker', path = '{path}' }}]\ncredential_helper.directory = '/opt/pullkeeper/bin'"
+    ));
+    assert!(
+        target[0].starts_with("1: `target.path` is where the credential helper goes ("),
+        "{target:?}"
+    );
+    let relative = problems("[credential_helper]\ndirectory = 'opt'\nsource = '/usr/bin/'");
+    assert_eq!(relative.len(), 2, "{relative:?}");
+}
+
+#[test]
 fn a_target_is_not_read_by_a_source() {
     let file =
         problems("source = [{ file = '/a/b' }]\ntarget = [{ kind = 'docker', path = '/a/./b' }]");
