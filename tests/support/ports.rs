@@ -1,9 +1,10 @@
 //! Free loopback ports.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Result, bail};
+use tokio::net::TcpSocket;
 
 // Below the range from which the kernel takes ports for outgoing connections, so that none of
 // those can sit on a port between its choice here and the child's bind.
@@ -36,7 +37,7 @@ impl Port {
             let number = FIRST + step % span;
             let address = (Ipv4Addr::LOCALHOST, number);
             if let Ok(claim) = UdpSocket::bind(address)
-                && TcpListener::bind(address).is_ok()
+                && unbound(address.into()).is_ok()
             {
                 return Ok(Self {
                     number,
@@ -58,9 +59,45 @@ impl Port {
     }
 }
 
+// Never listens: a child that is forked in this moment has a copy of the socket until its program
+// begins, and a copy that listened would keep the port from whom it is for.
+fn unbound(address: SocketAddr) -> std::io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+
+    // A child that another suite starts holds copies of all that is open until it has become its program.
+    #[test]
+    fn a_port_can_be_bound_while_children_are_started() {
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // Who sets PATH gets a fork, not the faster way that shows nothing.
+                    let child = std::process::Command::new("true")
+                        .env("PATH", "/bin")
+                        .status();
+                    assert!(child.unwrap().success());
+                }
+            });
+            let refused: Vec<_> = (0..3000)
+                .filter_map(|_| {
+                    let port = Port::free().map_err(|e| e.to_string());
+                    port.and_then(|p| TcpListener::bind(p.address()).map_err(|e| e.to_string()))
+                        .err()
+                })
+                .collect();
+            over.store(true, Ordering::Relaxed);
+            assert!(refused.is_empty(), "{} of 3000: {refused:?}", refused.len());
+        });
+    }
 
     #[test]
     fn ports_in_use_are_not_given_twice_and_can_be_bound() {
