@@ -28,8 +28,8 @@ use super::{
 
 /// The link that a volume swaps.
 pub(super) const DATA: &str = "..data";
-/// How many swaps one read may run into.
-const ATTEMPTS: usize = 4;
+/// How many swaps one read may run into. A volume is swapped once a minute at most; who reads is held up for as long as it likes.
+const ATTEMPTS: usize = 16;
 
 /// Keeps the slot's observation that of the volume. A key whose name stands for a shape has that
 /// shape, with any other key it is detected.
