@@ -33,6 +33,7 @@ pub mod jwt;
 pub mod origin;
 pub mod pacing;
 pub mod protocol;
+pub mod provider;
 pub mod query;
 pub mod reader;
 pub mod rollout;

@@ -9,11 +9,8 @@
 //! Nothing is restarted unless the node's own configuration names units, a permit asks for it, and an entry that was there
 //! before has changed or gone. What was begun is finished, by the next process too: the journal says how far it is.
 
-mod error;
-mod health;
 mod journal;
 mod restart;
-mod systemd;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +21,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use self::error::RestartError;
 use self::journal::Phase;
 pub(crate) use self::journal::{Former, Journal, Rejected};
 use self::restart::restart;
@@ -34,6 +30,7 @@ use crate::exit::chain;
 use crate::install::TargetError;
 use crate::install::writer::Restore;
 use crate::rollout::{Passed, Standing};
+use crate::service::RestartError;
 use crate::status::{Board, TargetState};
 
 /// Before something that failed and has to be done is tried again.

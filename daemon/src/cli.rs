@@ -35,6 +35,8 @@ pub enum Command {
     Exchange(ExchangeArgs),
     /// Show which credential each client would use for an image, and why.
     Explain(ExplainArgs),
+    /// Have this node's kubelet ask the credential helper, or undo that.
+    KubeletProvider(Box<KubeletProviderArgs>),
     /// Check an auth file for every client at once.
     Validate(ValidateArgs),
 }
@@ -162,6 +164,46 @@ pub struct ExplainArgs {
     pub output: OutputFormat,
 }
 
+/// Arguments of `pullkeeper kubelet-provider`.
+#[derive(Debug, Args)]
+#[command(after_long_help = KUBELET_PROVIDER_EXAMPLES)]
+pub struct KubeletProviderArgs {
+    /// What to do.
+    #[arg(value_enum, value_name = "COMMAND")]
+    pub command: KubeletProviderCommand,
+
+    /// Configuration file, whose tables `kubelet_provider` and `broker` count; `conf.d/*.toml` beside it is read too
+    /// [env: PULLKEEPER_CONFIG] [default: /etc/pullkeeper/config.toml, which may be missing].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Settings, which win over environment and files.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// What to do about kubelet's provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KubeletProviderCommand {
+    /// Print what would be written and restarted; nothing is changed.
+    Plan,
+    /// Do it: kubelet is restarted once, and gets its former flags back if it does not come back.
+    Install,
+    /// Undo it, with one more restart, and leave nothing behind.
+    Remove,
+}
+
+impl KubeletProviderCommand {
+    /// What to say when it fails.
+    pub fn complaint(self) -> &'static str {
+        match self {
+            Self::Plan => "cannot make a plan",
+            Self::Install => "cannot give kubelet the provider",
+            Self::Remove => "cannot take the provider away from kubelet",
+        }
+    }
+}
+
 /// A file or standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -234,6 +276,15 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   pullkeeper explain quay.io/team/app:1.2
   pullkeeper explain --file ./config.json registry.example:5000/app@sha256:…";
+
+const KUBELET_PROVIDER_EXAMPLES: &str = "\
+Examples:
+  Which files would be written, and what would be restarted:
+      pullkeeper kubelet-provider plan
+  On this node, now:
+      pullkeeper kubelet-provider install
+  Back to how it was:
+      pullkeeper kubelet-provider remove";
 
 /// Reads the command line.
 ///

@@ -26,9 +26,9 @@ pub use self::{
     overrides::{Environment, FlagValue},
     settings::{
         ActivationSettings, AdminSettings, BadEntry, BrokerSettings, CoordinatorSettings,
-        HelperSettings, KubernetesSettings, Listen, LogFormat, LogSettings, MergePolicy, Origin,
-        Owner, RequiredAction, Settings, SourceScope, SourceSettings, StorePolicy, TargetKind,
-        TargetSettings, ValidationSettings,
+        HelperSettings, KubernetesSettings, Listen, LogFormat, LogSettings, Management,
+        MergePolicy, Origin, Owner, ProviderSettings, RequiredAction, Settings, SourceScope,
+        SourceSettings, StorePolicy, TargetKind, TargetSettings, ValidationSettings,
     },
 };
 use self::{error::Fault, file::Layer, merge::Merged};

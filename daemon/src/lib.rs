@@ -34,6 +34,8 @@ pub mod gate;
 pub mod install;
 
 mod activation;
+pub mod kubelet_provider;
+mod service;
 
 pub mod event;
 pub mod report;
@@ -70,6 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
         // Its statuses are those of the protocols that it speaks.
         Command::Exchange(arguments) => return exchange::run(&arguments).into(),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::KubeletProvider(arguments) => kubelet_provider::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
     };
     exit.into()

@@ -28,6 +28,7 @@ mod image;
 mod install_faults;
 mod install_kill;
 mod install_mounts;
+mod kubelet_provider;
 mod leaks;
 mod manifests;
 mod node_harness;

@@ -250,16 +250,21 @@ impl Node {
         self.providers = paths.map(|(config, programs)| ProviderPaths { config, programs });
     }
 
-    /// Starts a systemd in the node that has kubelet as `kubelet.service`, with these further lines of `[Service]`. kubelet does
-    /// not run on return: the one that ran before is stopped, and nobody has started the service.
+    /// Starts a systemd in the node that has kubelet as `kubelet.service`, and these services. `[Service]` of kubelet is what
+    /// `service` makes of its command. kubelet does not run on return: the one that ran before is stopped, and nobody has started
+    /// the service.
     ///
     /// # Errors
     /// When kubelet does not end, or as [`Services::boot`].
-    pub async fn kubelet_as_service(&mut self, lines: &str) -> Result<Services> {
+    pub async fn kubelet_as_service(
+        &mut self,
+        service: impl FnOnce(&str) -> String,
+        others: &[(String, String)],
+    ) -> Result<Services> {
         self.kubelet.stop().await?;
-        let command = self.kubelet.command().join(" ");
-        let service = format!("ExecStart={command}\n{lines}");
-        let services = [("kubelet.service".to_owned(), service)];
+        let kubelet = service(&self.kubelet.command().join(" "));
+        let mut services = vec![("kubelet.service".to_owned(), kubelet)];
+        services.extend_from_slice(others);
         Services::boot_inside(&self.machine.enter(), &services).await
     }
 

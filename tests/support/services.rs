@@ -1,11 +1,12 @@
 //! Services of a systemd of a test's own, asked over D-Bus by systemd's own program.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use pullkeeper_systemd::{Systemd, address};
 
-use crate::eventually::eventually;
+use crate::eventually::{eventually, eventually_within};
 use crate::patience;
 use crate::process::Program;
 use crate::scratch::Scratch;
@@ -16,6 +17,7 @@ const MANAGER: [&str; 3] = [
     "org.freedesktop.systemd1.Manager",
 ];
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const SERVICE: &str = "org.freedesktop.systemd1.Service";
 
 /// A running systemd with services. They end when this is dropped.
 #[derive(Debug)]
@@ -90,6 +92,51 @@ impl Services {
         .await
     }
 
+    /// Runs a unit of `Type=oneshot` to its end; its exit status.
+    ///
+    /// # Errors
+    /// When systemd does not know it, or it does not end in time.
+    pub async fn run(&self, unit: &str, limit: Duration) -> Result<i32> {
+        self.manager("StartUnit", &["ss", unit, "replace"]).await?;
+        self.ended(unit, limit).await
+    }
+
+    /// Waits for the end of a unit that was started; its exit status, or the signal that has ended it.
+    ///
+    /// # Errors
+    /// When systemd does not know it, or it does not end in time.
+    pub async fn ended(&self, unit: &str, limit: Duration) -> Result<i32> {
+        eventually_within(limit, &format!("{unit} has ended"), async || {
+            let state = self.property(unit, "ActiveState").await?;
+            let over = ["\"inactive\"", "\"failed\""];
+            anyhow::ensure!(over.iter().any(|word| state.contains(word)), "{state}");
+            Ok(())
+        })
+        .await?;
+        let status = self.value(unit, SERVICE, "ExecMainStatus").await?;
+        let status = status.split_whitespace().last().context("no status")?;
+        Ok(status.parse()?)
+    }
+
+    /// Asks for a unit to be started, and does not wait.
+    ///
+    /// # Errors
+    /// When systemd does not know it.
+    pub async fn begin(&self, unit: &str) -> Result<()> {
+        self.manager("StartUnit", &["ss", unit, "replace"])
+            .await
+            .map(drop)
+    }
+
+    /// SIGKILL to all processes of a unit.
+    ///
+    /// # Errors
+    /// When none of them runs.
+    pub async fn kill(&self, unit: &str) -> Result<()> {
+        let arguments = ["ssi", unit, "all", "9"];
+        self.manager("KillUnit", &arguments).await.map(drop)
+    }
+
     /// Which start of the unit this is: every start has another one.
     ///
     /// # Errors
@@ -99,9 +146,13 @@ impl Services {
     }
 
     async fn property(&self, unit: &str, property: &str) -> Result<String> {
+        self.value(unit, UNIT, property).await
+    }
+
+    async fn value(&self, unit: &str, interface: &str, property: &str) -> Result<String> {
         let loaded = self.manager("LoadUnit", &["s", unit]).await?;
         let path = loaded.split('"').nth(1).context("no path of the unit")?;
-        self.busctl(&["get-property", MANAGER[0], path, UNIT, property])
+        self.busctl(&["get-property", MANAGER[0], path, interface, property])
             .await
     }
 

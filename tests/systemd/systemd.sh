@@ -3,7 +3,7 @@
 #
 #   unshare --mount --pid --fork --kill-child --cgroup --uts --ipc sh systemd.sh FOLDER
 #
-# Its units are those in FOLDER/units, its bus is FOLDER/bus/system_bus_socket. It sees the files of this machine and changes
+# Its units are those in FOLDER/units and FOLDER/etc/system, its bus is FOLDER/bus/system_bus_socket. It sees the files of this machine and changes
 # none of them outside FOLDER; it ends with whoever has started it.
 set -eu
 
@@ -27,7 +27,8 @@ fi
 mount --bind "$folder/units" /run/systemd/system
 mount --bind "$folder/bus" /run/dbus
 # None of this machine's own units.
-mount -t tmpfs none /etc/systemd
+mkdir -p "$folder/etc/system"
+mount --bind "$folder/etc" /etc/systemd
 # The hierarchy of its own part alone, whichever there is.
 if [ -d /sys/fs/cgroup/systemd ]; then
     umount /sys/fs/cgroup/systemd

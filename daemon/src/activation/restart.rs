@@ -1,21 +1,14 @@
 //! Restarts units one after the other, and sees that they are back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::Uri;
 use k8s_openapi::jiff::Timestamp;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::error::RestartError;
-use super::health;
 use super::journal::Journal;
-use super::systemd::{Named, Systemd, UnitState};
 use crate::admin::metrics::Metrics;
 use crate::config::ActivationSettings;
-
-/// Between two looks at a unit, or two questions after health.
-const LOOK: Duration = Duration::from_millis(250);
+use crate::service::{Named, RestartError, Systemd, healthy, settled, slow, stays};
 
 /// Restarts them all, unless the journal knows that an earlier process did, and counts what comes of it.
 pub(super) async fn restart(
@@ -25,13 +18,7 @@ pub(super) async fn restart(
     metrics: &Metrics,
 ) -> Result<(), RestartError> {
     let deadline = Instant::now() + settings.timeout;
-    let systemd = match timeout_at(deadline, Systemd::connect(bus)).await {
-        Ok(connected) => connected?,
-        Err(_) => {
-            let error = zbus::Error::Failure("the bus does not answer".to_owned());
-            return Err(RestartError::Unreachable(error));
-        }
-    };
+    let systemd = Systemd::connect_by(deadline, bus).await?;
     for name in &settings.units {
         let restarted = async {
             let unit = systemd.unit(name).await?;
@@ -91,80 +78,5 @@ async fn restart_one(
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(slow(unit, name).await),
-    }
-}
-
-/// Waits until no job is under way, such as one that an earlier process has asked for; how the unit is then.
-async fn settled(
-    unit: &Named<'_>,
-    name: &str,
-    deadline: Instant,
-) -> Result<UnitState, RestartError> {
-    let mut state = unit.state().await?;
-    while state.is_changing() {
-        if Instant::now() >= deadline {
-            return Err(slow(unit, name).await);
-        }
-        sleep(LOOK).await;
-        state = unit.state().await?;
-    }
-    Ok(state)
-}
-
-/// Waits until the unit has stayed up for so long.
-async fn stays(
-    unit: &Named<'_>,
-    name: &str,
-    settle: Duration,
-    deadline: Instant,
-) -> Result<(), RestartError> {
-    let first = settled(unit, name, deadline).await?;
-    let settled = Instant::now() + settle;
-    let mut now = first.clone();
-    loop {
-        judge(name, &first, &now)?;
-        if Instant::now() >= settled {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            return Err(slow(unit, name).await);
-        }
-        sleep(LOOK).await;
-        now = unit.state().await?;
-    }
-}
-
-/// Whether a unit that was up is still the same.
-fn judge(name: &str, first: &UnitState, now: &UnitState) -> Result<(), RestartError> {
-    let (unit, state) = (name.to_owned(), now.words());
-    if now.invocation != first.invocation || now.restarts > first.restarts {
-        return Err(RestartError::Flaps { unit, state });
-    }
-    if !now.is_up() {
-        return Err(RestartError::Down { unit, state });
-    }
-    Ok(())
-}
-
-async fn slow(unit: &Named<'_>, name: &str) -> RestartError {
-    match unit.state().await {
-        Ok(state) => RestartError::Slow {
-            unit: name.to_owned(),
-            state: state.words(),
-        },
-        Err(error) => error,
-    }
-}
-
-async fn healthy(url: &Uri, deadline: Instant) -> Result<(), RestartError> {
-    loop {
-        let Err(answer) = health::ask(url).await else {
-            return Ok(());
-        };
-        if Instant::now() >= deadline {
-            let url = url.to_string();
-            return Err(RestartError::Unhealthy { url, answer });
-        }
-        sleep(LOOK).await;
     }
 }

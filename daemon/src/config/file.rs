@@ -35,6 +35,7 @@ pub(crate) struct File {
     pub(crate) admin: Admin,
     pub(crate) broker: Broker,
     pub(crate) credential_helper: CredentialHelper,
+    pub(crate) kubelet_provider: KubeletProvider,
     pub(crate) delegation: Vec<Spanned<WrittenDelegation>>,
     pub(crate) log: Log,
     pub(crate) kubernetes: Kubernetes,
@@ -80,6 +81,21 @@ pub(crate) struct Broker {
 pub(crate) struct CredentialHelper {
     pub(crate) directory: Text,
     pub(crate) source: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct KubeletProvider {
+    pub(crate) management: Text,
+    pub(crate) profile: Text,
+    pub(crate) host_root: Text,
+    pub(crate) directory: Text,
+    pub(crate) helper: Text,
+    pub(crate) match_images: List,
+    pub(crate) token_audience: Text,
+    pub(crate) timeout: Text,
+    pub(crate) settle: Text,
+    pub(crate) health_url: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,8 +7,8 @@ use clap::{ValueEnum, builder::PossibleValue};
 
 use super::delegation::{GrantWord, HandOutWord, PresetWord, Scheme};
 use super::settings::{
-    BadEntry, LogFormat, MergePolicy, RequiredAction, ShapeWord, SourceScope, StorePolicy,
-    TargetKind,
+    BadEntry, LogFormat, Management, MergePolicy, ProfileWord, RequiredAction, ShapeWord,
+    SourceScope, StorePolicy, TargetKind,
 };
 
 /// One setting.
@@ -343,6 +343,88 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Path,
         default: Fallback::Toml("\"/usr/bin/docker-credential-pullkeeper\""),
         meaning: "The program that is installed there; this is where the agent's image has it.",
+    },
+    Key {
+        path: "kubelet_provider.management",
+        flag: Some(("kubelet-provider-management", "WORD")),
+        also_environment: None,
+        kind: Kind::Word(words::<Management>),
+        default: Fallback::Toml("\"unmanaged\""),
+        meaning: "Whether kubelet is to have the credential helper as its image credential provider. It is restarted once for that, and only under a permit of the coordinator, or by `pullkeeper kubelet-provider`.",
+    },
+    Key {
+        path: "kubelet_provider.profile",
+        flag: Some(("kubelet-provider-profile", "WORD")),
+        also_environment: None,
+        kind: Kind::Word(words::<ProfileWord>),
+        default: Fallback::Toml("\"auto\""),
+        meaning: "How kubelet's unit takes further flags on this distribution.",
+    },
+    Key {
+        path: "kubelet_provider.host_root",
+        flag: Some(("kubelet-provider-host-root", "DIR")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Toml("\"/\""),
+        meaning: "Where the agent sees the root of the host's file system, such as /host in a container. All other paths of this table are the host's own.",
+    },
+    Key {
+        path: "kubelet_provider.directory",
+        flag: Some(("kubelet-provider-directory", "DIR")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Toml("\"/opt/pullkeeper/kubelet\""),
+        meaning: "Directory for the configuration and the links that kubelet's flags name. The one above it must be there, belong to root, and let root execute programs.",
+    },
+    Key {
+        path: "kubelet_provider.helper",
+        flag: Some(("kubelet-provider-helper", "PATH")),
+        also_environment: None,
+        kind: Kind::Path,
+        default: Fallback::Toml("\"/opt/pullkeeper/bin/docker-credential-pullkeeper\""),
+        meaning: "The credential helper that kubelet executes, as `credential_helper.directory` keeps it there.",
+    },
+    Key {
+        path: "kubelet_provider.match_images",
+        flag: Some(("kubelet-provider-match-images", "PATTERN")),
+        also_environment: None,
+        kind: Kind::List,
+        default: Fallback::Toml(
+            "[\"*.*\", \"*.*.*\", \"*.*.*.*\", \"*.*.*.*.*\", \"*.*.*.*.*.*\"]",
+        ),
+        meaning: "Images for which kubelet asks the helper, as in its CredentialProviderConfig. A later change needs another restart of kubelet, so they are wide: what is not known here is answered with nothing. Registries with a port, and those without a dot in their name, have to be named.",
+    },
+    Key {
+        path: "kubelet_provider.token_audience",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("none: kubelet passes no token on"),
+        meaning: "Audience of the pod's service-account token that kubelet passes to the helper, for delegations that need it. From Kubernetes 1.34 on.",
+    },
+    Key {
+        path: "kubelet_provider.timeout",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Duration,
+        default: Fallback::Toml("\"180s\""),
+        meaning: "How long kubelet may take to be back. After twice as long a timer of systemd on the host gives kubelet its former flags back, whatever became of the agent. From 10s to 1h.",
+    },
+    Key {
+        path: "kubelet_provider.settle",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Duration,
+        default: Fallback::Toml("\"30s\""),
+        meaning: "How long kubelet has to stay up before it counts as back. From 1s to 10m, and less than `kubelet_provider.timeout`.",
+    },
+    Key {
+        path: "kubelet_provider.health_url",
+        flag: None,
+        also_environment: None,
+        kind: Kind::Text,
+        default: Fallback::Unset("none is asked"),
+        meaning: "An address that has to answer 200 once kubelet is back, such as its http://127.0.0.1:10248/healthz, where the agent can reach it. An address by number; only http.",
     },
     Key {
         path: "delegation",

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::{
     error::{Place, Problem},
-    file::{Layer, LayerOrigin},
+    file::{self, Layer, LayerOrigin},
     keys::{Fallback, KEYS, Key},
     settings::TargetKind,
     table::{Delegation, Source, Target, WrittenDelegation, WrittenSource, WrittenTarget, placed},
@@ -52,6 +52,7 @@ pub(crate) struct Merged {
     pub(crate) exchange_cache: Text,
     pub(crate) helper_directory: Text,
     pub(crate) helper_source: Text,
+    pub(crate) provider: KubeletProvider,
     pub(crate) delegations: Vec<Placed<Delegation>>,
     pub(crate) format: Text,
     pub(crate) level: Text,
@@ -62,6 +63,21 @@ pub(crate) struct Merged {
     pub(crate) request_timeout: Text,
     pub(crate) lease: Text,
     pub(crate) lease_duration: Text,
+}
+
+/// What the table `kubelet_provider` has.
+#[derive(Debug, Default)]
+pub(crate) struct KubeletProvider {
+    pub(crate) management: Text,
+    pub(crate) profile: Text,
+    pub(crate) host_root: Text,
+    pub(crate) directory: Text,
+    pub(crate) helper: Text,
+    pub(crate) match_images: List,
+    pub(crate) token_audience: Text,
+    pub(crate) timeout: Text,
+    pub(crate) settle: Text,
+    pub(crate) health_url: Text,
 }
 
 /// Lays `layers` over the defaults, lowest first.
@@ -142,6 +158,7 @@ impl Merged {
         let helper = file.credential_helper;
         put(&mut self.helper_directory, helper.directory, origin);
         put(&mut self.helper_source, helper.source, origin);
+        self.provider.lay_over(file.kubelet_provider, origin);
         let delegations = file
             .delegation
             .into_iter()
@@ -177,6 +194,21 @@ impl Merged {
             file.coordinator.lease_duration,
             origin,
         );
+    }
+}
+
+impl KubeletProvider {
+    fn lay_over(&mut self, file: file::KubeletProvider, origin: &LayerOrigin) {
+        put(&mut self.management, file.management, origin);
+        put(&mut self.profile, file.profile, origin);
+        put(&mut self.host_root, file.host_root, origin);
+        put(&mut self.directory, file.directory, origin);
+        put(&mut self.helper, file.helper, origin);
+        put(&mut self.match_images, file.match_images, origin);
+        put(&mut self.token_audience, file.token_audience, origin);
+        put(&mut self.timeout, file.timeout, origin);
+        put(&mut self.settle, file.settle, origin);
+        put(&mut self.health_url, file.health_url, origin);
     }
 }
 

@@ -74,6 +74,7 @@ fn the_table_has_every_key_that_files_may_have() {
             "admin" => ("admin", fields::<file::Admin>()),
             "broker" => ("broker", fields::<file::Broker>()),
             "credential_helper" => ("credential_helper", fields::<file::CredentialHelper>()),
+            "kubelet_provider" => ("kubelet_provider", fields::<file::KubeletProvider>()),
             "delegation" => ("delegation", fields::<table::WrittenDelegation>()),
             "log" => ("log", fields::<file::Log>()),
             "kubernetes" => ("kubernetes", fields::<file::Kubernetes>()),

@@ -101,6 +101,22 @@ fn sections(merged: &Merged) -> Vec<Section> {
             line("source", &merged.helper_source),
         ],
     ));
+    let provider = &merged.provider;
+    sections.push(Section::new(
+        "[kubelet_provider]",
+        [
+            line("management", &provider.management),
+            line("profile", &provider.profile),
+            line("host_root", &provider.host_root),
+            line("directory", &provider.directory),
+            line("helper", &provider.helper),
+            line("match_images", &provider.match_images),
+            line("token_audience", &provider.token_audience),
+            line("timeout", &provider.timeout),
+            line("settle", &provider.settle),
+            line("health_url", &provider.health_url),
+        ],
+    ));
     let delegations = merged.delegations.iter();
     sections.extend(delegations.map(|one| Section::of("[[delegation]]", one.value.lines())));
     sections.push(Section::new(

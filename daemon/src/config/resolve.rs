@@ -15,6 +15,7 @@ use super::{
 };
 
 mod helper;
+mod provider;
 
 type Text = Option<Placed<String>>;
 
@@ -66,6 +67,7 @@ impl Resolver {
         let listen = self.required("admin.listen", &merged.listen, syntax::listen);
         let broker = self.broker(merged);
         let credential_helper = self.helper(merged);
+        let kubelet_provider = self.kubelet_provider(merged);
         let delegations: Vec<_> = merged
             .delegations
             .iter()
@@ -86,6 +88,7 @@ impl Resolver {
             admin: AdminSettings { listen: listen? },
             broker: broker?,
             credential_helper,
+            kubelet_provider: kubelet_provider?,
             delegations: delegations.into_iter().collect::<Option<_>>()?,
             log: LogSettings {
                 format: format?,

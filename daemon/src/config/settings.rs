@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::ValueEnum;
 use hyper::Uri;
 use pullkeeper_core::authfile::Shape;
+use pullkeeper_core::provider::Profile;
 
 use super::delegation::DelegationSettings;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// The program that is kept in a directory of the host; `None`: none is.
     pub credential_helper: Option<HelperSettings>,
+    /// How kubelet comes to execute it.
+    pub kubelet_provider: ProviderSettings,
     /// Registries whose credentials come from somewhere else; the first that fits answers. Names are unique.
     pub delegations: Vec<DelegationSettings>,
     /// Logs on standard error.
@@ -275,6 +278,76 @@ pub struct KubernetesSettings {
     pub watch_timeout: Duration,
     /// Deadline of any other request.
     pub request_timeout: Duration,
+}
+
+/// How kubelet comes to have the credential helper as a provider. Paths are the host's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderSettings {
+    /// Whether it is to.
+    pub management: Management,
+    /// How its unit takes flags; `None`: that is found out.
+    pub profile: Option<Profile>,
+    /// Where the host's root is seen.
+    pub host_root: PathBuf,
+    /// Where the configuration and the links are.
+    pub directory: PathBuf,
+    /// The program.
+    pub helper: PathBuf,
+    /// Images for which it is asked; at least one.
+    pub match_images: Vec<String>,
+    /// Whose tokens are passed on.
+    pub token_audience: Option<String>,
+    /// How long kubelet may take to be back.
+    pub timeout: Duration,
+    /// How long it has to stay up.
+    pub settle: Duration,
+    /// What has to answer 200 then.
+    pub health_url: Option<Uri>,
+}
+
+/// Whether something of the host is kept, left alone, or taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Management {
+    /// kubelet's flags are left as they are
+    #[default]
+    Unmanaged,
+    /// kubelet is to have the provider
+    Managed,
+    /// what was done to kubelet is to be undone
+    Removed,
+}
+
+/// The word for a [`Profile`] in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileWord {
+    /// told by the running kubelet and its unit
+    Auto,
+    /// a unit of systemd that names kubelet in its one command
+    Generic,
+    /// kubeadm's packages: KUBELET_EXTRA_ARGS in an environment file
+    Kubeadm,
+    /// the same in a container
+    Kind,
+    /// EKS on Amazon Linux 2023
+    Eks,
+    /// k3s
+    K3s,
+    /// RKE2
+    Rke2,
+}
+
+impl ProfileWord {
+    pub(crate) fn profile(self) -> Option<Profile> {
+        match self {
+            Self::Auto => None,
+            Self::Generic => Some(Profile::Generic),
+            Self::Kubeadm => Some(Profile::Kubeadm),
+            Self::Kind => Some(Profile::Kind),
+            Self::Eks => Some(Profile::Eks),
+            Self::K3s => Some(Profile::K3s),
+            Self::Rke2 => Some(Profile::Rke2),
+        }
+    }
 }
 
 /// What is restarted after files were replaced, under a permit that asks for it.

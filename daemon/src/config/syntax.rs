@@ -50,6 +50,30 @@ pub(crate) fn file_path(text: &str) -> Result<PathBuf, String> {
     Ok(path)
 }
 
+/// An absolute path that stands for itself in a shell, in a unit of systemd and on a command line.
+pub(crate) fn plain_path(text: &str) -> Result<PathBuf, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if let Some(odd) = text.chars().find(|c| !plain(*c)) {
+        return Err(format!(
+            "must consist of letters, digits and '/._-', and has {odd:?}"
+        ));
+    }
+    file_path(text)
+}
+
+/// A pattern of kubelet's `matchImages`.
+pub(crate) fn image_pattern(text: &str) -> Result<String, String> {
+    audience(text)
+}
+
+/// What a token is for: one word.
+pub(crate) fn audience(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("must be one word".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// A number with a unit: `60s`, `5m`, `1h30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     SpanParser::new()

@@ -142,6 +142,20 @@ fn nothing_at_all_is_a_configuration() {
             exchange_cache: "/run/pullkeeper/exchange".into(),
         },
         credential_helper: None,
+        kubelet_provider: ProviderSettings {
+            management: Management::Unmanaged,
+            profile: None,
+            host_root: "/".into(),
+            directory: "/opt/pullkeeper/kubelet".into(),
+            helper: "/opt/pullkeeper/bin/docker-credential-pullkeeper".into(),
+            match_images: ["*.*", "*.*.*", "*.*.*.*", "*.*.*.*.*", "*.*.*.*.*.*"]
+                .map(str::to_owned)
+                .to_vec(),
+            token_audience: None,
+            timeout: Duration::from_secs(180),
+            settle: Duration::from_secs(30),
+            health_url: None,
+        },
         delegations: Vec::new(),
         log: LogSettings {
             format: LogFormat::Auto,
@@ -260,6 +274,28 @@ fn every_flag_and_every_variable_reaches_its_setting() {
             "credential-helper-source",
             "/x/helper",
             "source = \"/x/helper\"",
+        ),
+        (
+            "kubelet-provider-management",
+            "managed",
+            "management = \"managed\"",
+        ),
+        ("kubelet-provider-profile", "k3s", "profile = \"k3s\""),
+        (
+            "kubelet-provider-host-root",
+            "/host",
+            "host_root = \"/host\"",
+        ),
+        (
+            "kubelet-provider-directory",
+            "/x/kubelet",
+            "directory = \"/x/kubelet\"",
+        ),
+        ("kubelet-provider-helper", "/x/y", "helper = \"/x/y\""),
+        (
+            "kubelet-provider-match-images",
+            "quay.io",
+            "match_images = [\"quay.io\"]",
         ),
         ("log-format", "json", "format = \"json\""),
         ("log-level", "trace", "level = \"trace\""),
@@ -432,7 +468,7 @@ mode = 0o600
             "config.toml:3: unknown key `interval`; did you mean `resync_interval`?",
             "config.toml:4: unknown key `level`; did you mean `log.level`?",
             "config.toml:5: unknown key `frobnicate`; known here: `node_name`, `state_dir`, `resync_interval`, \
-             `source`, `target`, `validation`, `activation`, `admin`, `broker`, `credential_helper`, `delegation`, `log`, `kubernetes`, `coordinator`",
+             `source`, `target`, `validation`, `activation`, `admin`, `broker`, `credential_helper`, `kubelet_provider`, `delegation`, `log`, `kubernetes`, `coordinator`",
             "config.toml:6: `source` must be an array of tables, written with a header in double brackets, not a string",
             "config.toml:9: unknown key `log.levle`; did you mean `log.level`?",
             "config.toml:11: unknown key `validation.allow-empty`; did you mean `validation.allow_empty`?",

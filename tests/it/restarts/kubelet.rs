@@ -24,7 +24,9 @@ async fn a_kubelet_is_restarted_once_and_says_itself_that_its_node_is_back() -> 
     // The coordinator runs on a node of its own, whose agent restarts nothing.
     let mut fleet = Fleet::start(vec![FakeNode::new("desk")], &credentials[0]).await?;
     let mut node = NodePlan::new(NODE).join(&fleet.cluster).await?;
-    let kubelet = node.kubelet_as_service("").await?;
+    let kubelet = node
+        .kubelet_as_service(|command| format!("ExecStart={command}"), &[])
+        .await?;
     kubelet.start(UNIT).await?;
     node.ready().await?;
     let file = node.auth_file();

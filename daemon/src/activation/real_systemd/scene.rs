@@ -12,7 +12,6 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::super::systemd::{Systemd, UnitState};
 use super::super::*;
 use crate::config::{
     BadEntry, MergePolicy, RequiredAction, TargetKind, TargetSettings, ValidationSettings,
@@ -25,6 +24,7 @@ use crate::install::writer::{self, Shared};
 use crate::report::Reporter;
 use crate::resource::NodePermit;
 use crate::resync::Resync;
+use crate::service::{Systemd, UnitState};
 use crate::source::{Item, Observation, Payload};
 use crate::status::TargetStatus;
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 pub(crate) enum RestartError {
     /// Nobody to ask. No unit was touched.
     #[error(
-        "cannot reach systemd over D-Bus; mount the host's /run/dbus into the agent, or leave `activation.units` empty"
+        "cannot reach systemd over D-Bus; in a container the host's /run/dbus has to be mounted"
     )]
     Unreachable(#[source] zbus::Error),
     /// systemd does not do it. The unit was not touched.

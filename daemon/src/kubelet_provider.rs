@@ -1,0 +1,152 @@
+//! Puts the credential helper in place as kubelet's image credential provider, on this node.
+//!
+//! ```text
+//! root, process, look ─▶ core::provider{profile, plan} ─▶ overlay ─▶ change{guard, verify} ─▶ record
+//! ```
+//!
+//! kubelet reads its providers when it starts, and ends where it cannot. So everything is in place and has been tried before it is
+//! restarted, it is restarted once, and whatever happens then, it is back with what it had: see `guard`.
+
+mod change;
+mod command;
+mod error;
+mod guard;
+mod look;
+mod overlay;
+mod process;
+mod record;
+mod root;
+mod trial;
+mod verify;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use pullkeeper_core::provider::extra_args;
+use pullkeeper_core::provider::own::{self, Own};
+use pullkeeper_core::provider::plan::{Wish, names_ours, words};
+
+pub use self::command::run;
+use self::error::ChangeError;
+use self::guard::Guard;
+use self::look::{Look, LookError};
+use self::record::Record;
+use self::root::Root;
+use crate::config::{Listen, ProviderSettings, Settings};
+use crate::install::{Options, Target, TargetError};
+use crate::service::Systemd;
+
+/// Where helpers look for the agent by themselves.
+const USUAL: &str = "/run/pullkeeper/broker.sock";
+
+/// One node, and what is wanted there.
+#[derive(Debug)]
+pub(crate) struct Node<'a> {
+    settings: &'a ProviderSettings,
+    root: Root,
+    directory: String,
+    wish: Wish,
+}
+
+impl<'a> Node<'a> {
+    /// The node of these settings.
+    pub(crate) fn new(settings: &'a Settings) -> Self {
+        let provider = &settings.kubelet_provider;
+        let directory = provider.directory.display().to_string();
+        let socket = match &settings.broker.listen {
+            Listen::Unix(path) if path != Path::new(USUAL) => Some(path.display().to_string()),
+            _ => None,
+        };
+        let own = Own {
+            match_images: provider.match_images.clone(),
+            token_audience: provider.token_audience.clone(),
+            socket,
+        };
+        Self {
+            root: Root::new(&provider.host_root),
+            wish: Wish {
+                directory: directory.clone(),
+                helper: provider.helper.display().to_string(),
+                config: own::config(&own),
+            },
+            directory,
+            settings: provider,
+        }
+    }
+
+    fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    fn guard(&self) -> Guard<'_> {
+        Guard {
+            root: &self.root,
+            directory: &self.directory,
+        }
+    }
+
+    /// How the node would be without us.
+    async fn look(&self, systemd: &Systemd, minor: Option<u32>) -> Result<Look, ChangeError> {
+        let record = Record::load(&self.root, &self.directory)?;
+        // What is under way may have come about.
+        let switching = record.switching.and_then(|switching| switching.to);
+        let installed = record.installed.or(switching);
+        let before = installed.as_ref().map(|installed| &installed.before);
+        let ours = |value: &str| names_ours(value, &self.directory);
+        let look = look::look(&self.root, systemd, minor, None, ours, before);
+        let mut look = look.await?;
+        if let Some(installed) = &installed
+            && let Some(text) = look.texts.get_mut(&installed.path)
+        {
+            let words = words(&installed.flags).join(" ");
+            // One that cannot be read is left as it is; the plan says so.
+            if let Ok(without) = extra_args::without(text, &words) {
+                *text = without;
+            }
+        }
+        Ok(look)
+    }
+
+    fn save(&self, record: &Record) -> Result<(), ChangeError> {
+        Ok(record.save(&self.root, &self.directory)?)
+    }
+
+    fn text(&self, path: &str) -> Result<Option<String>, LookError> {
+        self.root.text(path).map_err(|source| LookError::Read {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// A file of the host that others may write as well. It keeps its mode and its owner.
+    fn file(&self, path: &str) -> Result<Target, TargetError> {
+        let seen = self.root.seen(path);
+        let mode = fs::symlink_metadata(&seen).map_or(0o644, |metadata| metadata.mode());
+        let options = Options {
+            mode,
+            follow: false,
+            create_directory: Some(0o755),
+            ..Options::default()
+        };
+        Target::new(seen, options)
+    }
+
+    fn live_flags(&self) -> Result<[Option<String>; 2], LookError> {
+        Ok(self
+            .process()?
+            .map(|process| process.flags())
+            .unwrap_or_default())
+    }
+
+    fn has_kubelet_inside(&self) -> Result<bool, LookError> {
+        Ok(self.process()?.is_some_and(|process| !process.is_kubelet()))
+    }
+
+    fn process(&self) -> Result<Option<process::Process>, LookError> {
+        process::kubelet(&self.root).map_err(|source| LookError::Read {
+            path: "/proc".to_owned(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! Whatever goes wrong, kubelet is back with what it had.
+
+use anyhow::{Result, ensure};
+use support::eventually::eventually_within;
+
+use super::scene::{LONG, Scene, Start};
+
+#[tokio::test]
+async fn a_kubelet_that_does_not_come_back_gets_its_former_flags() -> Result<()> {
+    let scene = Scene::new(Start::Picky).await?;
+    let before = scene.foreign()?;
+    let said = scene.perform("install").await?;
+    println!("{}", said.stderr);
+    ensure!(said.status == 69, "status {}", said.status);
+    for word in [
+        "kubelet.service did not come back",
+        "kubelet has its former flags, and is back",
+    ] {
+        ensure!(said.stderr.contains(word), "{}", said.stderr);
+    }
+    scene.pulls_from_vendor("vendor-after").await?;
+    ensure!(
+        scene.foreign()? == before,
+        "something of others is not as it was"
+    );
+
+    scene.relent()?;
+    scene.perform("install").await?.success()?;
+    scene.pulls("ours-after").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn systemd_goes_back_by_itself_when_the_agent_has_died() -> Result<()> {
+    let scene = Scene::new(Start::Picky).await?;
+    let before = scene.foreign()?;
+    scene.hang()?;
+    scene.begin("install").await?;
+    scene.services.kill("install.service").await?;
+    println!(
+        "killed, with kubelet down: {:?}",
+        scene.services.ended("install.service", LONG).await?
+    );
+    eventually_within(LONG, "everything is as it was", async || {
+        ensure!(scene.foreign()? == before, "not yet");
+        Ok(())
+    })
+    .await?;
+    scene.pulls_from_vendor("vendor-after").await?;
+
+    // Who comes next tells what happened, once.
+    let said = scene.perform("install").await?;
+    println!("{}", said.stderr);
+    ensure!(
+        said.status == 69 && said.stderr.contains("nobody saw it come back"),
+        "{}",
+        said.stderr
+    );
+    scene.relent()?;
+    scene.perform("install").await?.success()?;
+    scene.pulls("ours-after").await
+}
+
+#[tokio::test]
+async fn who_comes_after_a_killed_agent_finishes_what_went_well() -> Result<()> {
+    let scene = Scene::new(Start::ExtraArgs).await?;
+    let before = scene.traces()?;
+    scene.begin("install").await?;
+    scene.services.kill("install.service").await?;
+    scene.services.ended("install.service", LONG).await?;
+    let invocation = scene.invocation().await?;
+    let said = scene.perform("install").await?.success()?;
+    ensure!(said.contains("was not restarted"), "{said}");
+    ensure!(
+        scene.invocation().await? == invocation,
+        "kubelet was restarted again"
+    );
+    scene.pulls("ours-after").await?;
+    scene.pulls_from_vendor("vendor-after").await?;
+
+    // An administrator has a wish of his own meanwhile: it stays.
+    let edited = scene.environment()?.replace("--v=2", "--v=3");
+    scene.set_environment(&edited)?;
+    scene.perform("remove").await?.success()?;
+    let left = scene.environment()?;
+    ensure!(
+        left == "# An administrator's.\nKUBELET_EXTRA_ARGS=\"--v=3\"\n",
+        "{left}"
+    );
+    scene.set_environment(&left.replace("--v=3", "--v=2"))?;
+    let after = scene.traces()?;
+    ensure!(
+        after == before,
+        "{after:?} is left, and {before:?} was there"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_written_nothing_is_restarted() -> Result<()> {
+    let scene = Scene::new(Start::Plain).await?;
+    let (before, invocation) = (scene.traces()?, scene.invocation().await?);
+    scene.configure("directory = \"/nowhere/kubelet\"")?;
+    let said = scene.perform("install").await?;
+    ensure!(
+        said.status == 69 && said.stderr.contains("cannot make /nowhere/kubelet"),
+        "{}",
+        said.stderr
+    );
+    scene.configure("profile = \"kubeadm\"")?;
+    let said = scene.perform("install").await?;
+    ensure!(
+        said.status == 1 && said.stderr.contains("no file that sets it"),
+        "{}",
+        said.stderr
+    );
+    ensure!(scene.traces()? == before, "something was written");
+    ensure!(
+        scene.invocation().await? == invocation,
+        "kubelet was restarted"
+    );
+    Ok(())
+}
