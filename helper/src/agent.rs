@@ -16,6 +16,7 @@ use nix::sys::time::{TimeVal, TimeValLike as _};
 use nix::unistd::Uid;
 use pullkeeper_core::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::input::{self, left};
 
@@ -39,22 +40,48 @@ pub(crate) fn socket_path() -> String {
         .unwrap_or_else(|| wire::DEFAULT_SOCKET.to_owned())
 }
 
-/// Asks, and waits for the answer until the deadline. Nothing is sent to a process that is neither root's nor the
+/// Asks, and waits for the answer until the deadline, again if the agent goes away meanwhile. Nothing is sent to a process that is neither root's nor the
 /// caller's own.
 pub(crate) fn ask<Q: Serialize, A: for<'a> Deserialize<'a>>(
     path: &str,
     body: Option<&Q>,
     deadline: Instant,
 ) -> Result<A, AskError> {
-    let mut stream = open(deadline)?;
-    let failed = |error: io::Error| failure("ask", error);
     let request = wire::http_request(path, body);
-    stream
-        .set_write_timeout(Some(left(deadline)))
-        .and_then(|()| stream.write_all(&request))
-        .map_err(failed)?;
-    let response = input::to_end(&mut stream, deadline).map_err(failed)?;
+    let response = match round_trip(&request, deadline)? {
+        // An agent that ends drops who waits in its queue. Nobody has begun to answer, so it may be asked for again: of the next agent,
+        // or of whoever answers without one.
+        Err(error) if is_hangup(&error) => round_trip(&request, deadline)?,
+        once => once,
+    };
+    let response = response.map_err(|error| failure("ask", error))?;
     wire::read_response(&response).map_err(|error: WireError| AskError::Failed(error.to_string()))
+}
+
+/// One request and its whole response, which is not empty.
+fn round_trip(
+    request: &[u8],
+    deadline: Instant,
+) -> Result<io::Result<Zeroizing<Vec<u8>>>, AskError> {
+    let mut stream = open(deadline)?;
+    let sent = stream
+        .set_write_timeout(Some(left(deadline)))
+        .and_then(|()| stream.write_all(request));
+    let response = sent.and_then(|()| input::to_end(&mut stream, deadline));
+    Ok(response.and_then(|bytes| {
+        if bytes.is_empty() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        Ok(bytes)
+    }))
+}
+
+/// Whether the other side has gone. What it had begun to say is lost with such an error, but it says it in one piece.
+fn is_hangup(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
+    )
 }
 
 fn open(deadline: Instant) -> Result<UnixStream, AskError> {

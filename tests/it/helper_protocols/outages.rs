@@ -1,7 +1,7 @@
 //! The agent that is not there, hangs, restarts, or is somebody else.
 
 use std::cell::Cell;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Result, ensure};
@@ -50,6 +50,34 @@ async fn without_an_agent_exchange_answers_in_its_place() -> Result<()> {
         "{}",
         output.stdout
     );
+    Ok(())
+}
+
+/// A request that waits in the queue of an agent that ends is nobody's failure.
+#[tokio::test]
+async fn an_agent_that_goes_away_while_it_is_asked_is_no_failure() -> Result<()> {
+    let credential = Credential::new();
+    let site = site("leaving", &body(&[("r.example", &credential)]), "")?;
+    for read in [false, true] {
+        let socket = site.join("broker.sock");
+        let listener = UnixListener::bind(&socket)?;
+        let agent = std::thread::spawn(move || -> std::io::Result<()> {
+            let (mut asked, _) = listener.accept()?;
+            let mut first = [0];
+            if read {
+                // To the end of the head, or closing would be a reset.
+                let mut head = Vec::new();
+                while !head.ends_with(b"\"}") && asked.read(&mut first)? == 1 {
+                    head.extend(first);
+                }
+            }
+            std::fs::remove_file(socket)
+        });
+        let output = docker(&site, "get", "r.example").await?;
+        let answered = output.stdout.contains(&credential.password);
+        ensure!(answered, "read: {read}, {}", output.status);
+        agent.join().expect("the agent's part is played")?;
+    }
     Ok(())
 }
 
