@@ -4,15 +4,14 @@
 mod bill;
 mod contents;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use support::container_image::ImagePlan;
 use support::fixture::{Credential, config_json};
 use support::process::{Output, Program};
-use support::product::{helper, pullkeeper};
 use support::scratch::Scratch;
 
 /// What everything here may take; the image itself takes seconds.
@@ -22,22 +21,22 @@ const LIMIT: Duration = Duration::from_secs(300);
 async fn the_image_is_the_same_wherever_it_is_made_and_has_what_it_needs_and_no_more() -> Result<()>
 {
     let folder = Scratch::new("image")?;
-    let first = build(&folder, "first", "022", &[]).await?;
+    let plan = ImagePlan::new()?;
+    let first = plan.build(&folder, "first").await?;
     let home = folder.join("home");
     std::fs::create_dir(&home)?;
-    let elsewhere = [("HOME", home.as_path()), ("TZ", Path::new("Asia/Tokyo"))];
-    let second = build(&folder, "second", "077", &elsewhere).await?;
-    assert_eq!(first["digest"], second["digest"]);
-    let archive = |of: &str| std::fs::read(folder.join(of).join("pullkeeper.oci.tar"));
-    ensure!(archive("first")? == archive("second")?, "archives differ");
-    println!("compressed, with debug programs: {}", first["compressed"]);
+    let elsewhere = plan.env("HOME", &home).env("TZ", Path::new("Asia/Tokyo"));
+    let second = elsewhere.umask("077").build(&folder, "second").await?;
+    let digest = first.said("digest")?;
+    assert_eq!(digest, second.said("digest")?);
+    let same = std::fs::read(first.archive())? == std::fs::read(second.archive())?;
+    ensure!(same, "archives differ");
+    let compressed = first.said("compressed")?;
+    println!("compressed, with debug programs: {compressed}");
 
     // A client reads it, and compares every digest.
     let oci = folder.join("oci");
-    let from = format!(
-        "oci-archive:{}",
-        folder.join("first/pullkeeper.oci.tar").display()
-    );
+    let from = format!("oci-archive:{}", first.archive().display());
     run(Program::installed("skopeo")?.args([
         "copy",
         "--quiet",
@@ -46,7 +45,7 @@ async fn the_image_is_the_same_wherever_it_is_made_and_has_what_it_needs_and_no_
     ]))
     .await?;
     let index = json(&oci.join("index.json"))?;
-    assert_eq!(index["manifests"][0]["digest"], first["digest"].as_str());
+    assert_eq!(index["manifests"][0]["digest"], digest);
     let manifest = json(&blob(&oci, &index["manifests"][0])?)?;
     let config = json(&blob(&oci, &manifest["config"])?)?;
     let layers = manifest["layers"].as_array().context("no layers")?;
@@ -64,57 +63,8 @@ async fn the_image_is_the_same_wherever_it_is_made_and_has_what_it_needs_and_no_
     .await?;
     contents::labels(&config)?;
     contents::authorities(&root).await?;
-    bill::check(&root, &folder.join("first")).await?;
+    bill::check(&root, first.folder()).await?;
     runs(&folder, &config).await
-}
-
-/// Has it built with its own copies of the programs, and returns what that says of the result.
-pub(crate) async fn build(
-    folder: &Scratch,
-    name: &str,
-    umask: &str,
-    environment: &[(&str, &Path)],
-) -> Result<BTreeMap<String, String>> {
-    let programs = folder.join(format!("{name}-programs"));
-    std::fs::create_dir(&programs)?;
-    for program in [pullkeeper()?, helper()?] {
-        let to = programs.join(program.name());
-        run(Program::installed("strip")?
-            .arg("-o")
-            .arg(&to)
-            .arg(program.path()))
-        .await?;
-        // No build has the times of another.
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 * name.len() as u64);
-        std::fs::File::options()
-            .write(true)
-            .open(&to)?
-            .set_modified(at)?;
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/image/build");
-    let home = PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?);
-    let mut program = Program::installed("sh")?
-        .args(["-c", r#"umask "$0" && exec "$@""#, umask])
-        .args([script, folder.join(name), programs])
-        .directory(folder.path())
-        .env("HOME", &home);
-    for (variable, usual) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-        program = program.env(
-            variable,
-            std::env::var_os(variable).unwrap_or_else(|| home.join(usual).into()),
-        );
-    }
-    for (variable, value) in environment {
-        program = program.env(variable, value);
-    }
-    let output = run(program).await?;
-    let said = output
-        .stdout
-        .lines()
-        .filter_map(|line| line.split_once(": "));
-    Ok(said
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect())
 }
 
 /// Whether the program that the image names runs with nothing but the image's files, and no network. Without a container

@@ -12,7 +12,7 @@
 //!   cluster::FakeNodes ── KWOK, in place of a thousand kubelets
 //! ```
 //!
-//! and what pulls are for:
+//! What a cluster runs, from its image: installation::Installation. And what pulls are for:
 //!
 //! ```text
 //!   clients::Clients ── skopeo, podman, … ── registry::Registry
@@ -31,6 +31,7 @@ pub mod budget;
 mod built;
 pub mod clients;
 pub mod cluster;
+pub mod container_image;
 pub mod deploy;
 pub mod draining;
 pub mod eventually;
@@ -39,6 +40,7 @@ pub mod fixture;
 pub mod fleet;
 pub mod forward;
 pub mod http;
+pub mod installation;
 pub mod issuer;
 pub mod keycloak;
 mod listener;

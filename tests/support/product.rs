@@ -8,6 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::process::Program;
 use crate::scratch::profile_dir;
 
+/// The name of the program.
+pub const PULLKEEPER: &str = "pullkeeper";
+/// The name of the credential helper.
+pub const HELPER: &str = "docker-credential-pullkeeper";
+
 /// `pullkeeper` of the build that this test belongs to, ready for arguments. Its environment is
 /// empty but for `PATH`.
 ///
@@ -15,7 +20,7 @@ use crate::scratch::profile_dir;
 /// When the program is missing or older than its sources; both say which command builds it, as
 /// `cargo test -p` does not.
 pub fn pullkeeper() -> Result<Program> {
-    Ok(Program::new("pullkeeper", binary("pullkeeper")?))
+    Ok(Program::new(PULLKEEPER, binary(PULLKEEPER)?))
 }
 
 /// `docker-credential-pullkeeper` of the same build.
@@ -23,8 +28,7 @@ pub fn pullkeeper() -> Result<Program> {
 /// # Errors
 /// As [`pullkeeper`].
 pub fn helper() -> Result<Program> {
-    let name = "docker-credential-pullkeeper";
-    Ok(Program::new(name, binary(name)?))
+    Ok(Program::new(HELPER, binary(HELPER)?))
 }
 
 fn binary(name: &str) -> Result<PathBuf> {

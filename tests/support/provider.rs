@@ -39,7 +39,6 @@ impl KubeletProvider {
     ) -> Result<Self> {
         let folder = Scratch::new("provider")?;
         std::fs::create_dir(folder.join("bin"))?;
-        std::os::unix::fs::symlink(program, folder.join("bin").join(NAME))?;
         let mut provider = json!({
             "name": NAME,
             "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
@@ -63,7 +62,24 @@ impl KubeletProvider {
             "providers": [provider],
         });
         folder.write("config.json", config.to_string())?;
-        Ok(Self { folder })
+        let provider = Self { folder };
+        provider.execute(program)?;
+        Ok(provider)
+    }
+
+    /// Has it execute another program from now on, at a path of the node.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "plays the part of somebody else; nothing here has to survive"
+    )]
+    pub fn execute(&self, program: &Path) -> Result<()> {
+        let link = self.folder.join("link");
+        std::os::unix::fs::symlink(program, &link)?;
+        std::fs::rename(link, self.programs().join(NAME))?;
+        Ok(())
     }
 
     /// For `--image-credential-provider-config`.

@@ -10,9 +10,9 @@ use crate::http::{Method, StatusCode};
 /// How many requests are under way at once where there are many.
 const AT_ONCE: usize = 16;
 
-/// Whether the Node is Ready; if not, the error shows the condition.
-pub(crate) fn ready(node: &Value) -> Result<()> {
-    let conditions = node["status"]["conditions"].as_array();
+/// Whether a Node, or a pod, is Ready; if not, the error shows the condition.
+pub(crate) fn ready(object: &Value) -> Result<()> {
+    let conditions = object["status"]["conditions"].as_array();
     let condition = conditions
         .and_then(|all| all.iter().find(|condition| condition["type"] == "Ready"))
         .context("no condition yet")?;

@@ -31,6 +31,7 @@ pub struct PodSpec {
     service_account: String,
     pull_policy: PullPolicy,
     pull_secrets: Vec<String>,
+    probe: Option<Vec<String>>,
 }
 
 impl PodSpec {
@@ -43,6 +44,7 @@ impl PodSpec {
             service_account: "default".to_owned(),
             pull_policy: PullPolicy::default(),
             pull_secrets: Vec::new(),
+            probe: None,
         }
     }
 
@@ -67,6 +69,13 @@ impl PodSpec {
         self
     }
 
+    /// Has kubelet ask each second whether it is ready, by a command within the container.
+    #[must_use]
+    pub fn ready_when(mut self, command: &[&str]) -> Self {
+        self.probe = Some(command.iter().map(ToString::to_string).collect());
+        self
+    }
+
     fn object(&self, node: &str) -> Value {
         let policy = match self.pull_policy {
             PullPolicy::Always => "Always",
@@ -78,6 +87,9 @@ impl PodSpec {
             .iter()
             .map(|name| json!({ "name": name }))
             .collect();
+        let probe = self.probe.as_ref().map(|command| {
+            json!({ "exec": { "command": command }, "periodSeconds": 1, "timeoutSeconds": 5 })
+        });
         json!({
             "metadata": { "name": self.name },
             "spec": {
@@ -86,7 +98,10 @@ impl PodSpec {
                 "serviceAccountName": self.service_account,
                 "automountServiceAccountToken": false,
                 "imagePullSecrets": secrets,
-                "containers": [{ "name": CONTAINER, "image": self.image, "imagePullPolicy": policy }],
+                "containers": [{
+                    "name": CONTAINER, "image": self.image, "imagePullPolicy": policy,
+                    "readinessProbe": probe,
+                }],
             },
         })
     }
