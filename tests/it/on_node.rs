@@ -1,5 +1,8 @@
 //! What a cluster runs: image, DaemonSet and coordinator on a real node, from nothing.
 
+mod sentries;
+mod upgrade;
+
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
