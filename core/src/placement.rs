@@ -6,13 +6,10 @@
 
 pub mod exec_start;
 pub mod extra_args;
-pub mod flags;
-pub mod folder;
 pub mod host;
-pub mod own;
 pub mod plan;
 pub mod profile;
 pub mod stub;
 
-pub use self::host::{Host, Program};
+pub use self::host::Host;
 pub use self::profile::Profile;
