@@ -12,6 +12,8 @@
 //!
 //! pods, budgets, answers, time ─▶ drain ─▶ evictions, blockers
 //!
+//! kubelet's argv, listings, bytes ─▶ provider ─▶ what kubelet starts with, or every fault
+//!
 //! lease, answers, time ─▶ election ─▶ writes, terms
 //! ```
 //!
@@ -34,6 +36,7 @@ pub mod origin;
 pub mod pacing;
 pub mod placement;
 pub mod protocol;
+pub mod provider;
 pub mod query;
 pub mod reader;
 pub mod rollout;

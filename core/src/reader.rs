@@ -26,7 +26,7 @@ mod decode;
 mod docker;
 mod fault;
 pub(crate) mod glob;
-mod kubelet;
+pub(crate) mod kubelet;
 mod url;
 
 pub use fault::{DocumentError, Fault, LookupError};

@@ -196,14 +196,14 @@ pub(super) fn read_entry(value: Node<'_>) -> Result<Credential, DocumentError> {
 }
 
 /// A host and a path, parsed from text without a scheme (`ParseSchemelessURL`, `SplitURL`).
-struct Location {
-    host: Vec<u8>,
-    port: Vec<u8>,
-    path: Vec<u8>,
+pub(crate) struct Location {
+    pub(crate) host: Vec<u8>,
+    pub(crate) port: Vec<u8>,
+    pub(crate) path: Vec<u8>,
 }
 
 impl Location {
-    fn parse(schemeless: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(schemeless: &[u8]) -> Option<Self> {
         let url = url::parse_http(schemeless)?;
         let (host, port) = url::split_host_port(&url.host);
         Some(Self {
@@ -214,7 +214,7 @@ impl Location {
     }
 
     /// `URLsMatch`: ports as strings, the path as a string prefix, each label of the host as a glob.
-    fn matches(&self, target: &Self) -> Option<MatchRule> {
+    pub(crate) fn matches(&self, target: &Self) -> Option<MatchRule> {
         if self.port != target.port || !target.path.starts_with(&self.path) {
             return None;
         }

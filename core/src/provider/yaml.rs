@@ -1,0 +1,208 @@
+//! YAML as kubelet's decoder reads it (sigs.k8s.io/yaml over go.yaml.in/yaml/v2).
+//!
+//! Two parsers never agree on all of YAML. So only what nobody writes by hand is left out ([`Unusual`]): it is
+//! refused although kubelet may read it, and the text says how to write it instead. The first document counts;
+//! kubelet ignores what follows it, whatever that is.
+
+use std::fmt;
+
+use granit_parser::{Event, Parser, ScalarStyle, options};
+
+use super::document::{TOO_DEEP, Value};
+use super::fault::What;
+use super::plain;
+
+/// YAML that is refused here although kubelet may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusual {
+    /// An anchor, an alias or a merge key.
+    Anchor,
+    /// A byte order mark, a control character, or a line break that is neither LF nor CRLF; anywhere in the file,
+    /// also behind its first document.
+    Character(char),
+    /// A directive (`%YAML`, `%TAG`).
+    Directive,
+    /// Not UTF-8.
+    Encoding,
+    /// A document that begins on the line of its `---`, or a `...` before any document.
+    Marker,
+    /// A tab outside of a comment that has its line for itself.
+    Tab,
+    /// A tag (`!!str`).
+    Tag,
+}
+
+impl fmt::Display for Unusual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anchor => f.write_str("an anchor, alias or merge key; write the values out"),
+            Self::Character(found) => write!(
+                f,
+                "the character U+{:04X}; remove it, or write it as an escape in double quotes",
+                u32::from(*found)
+            ),
+            Self::Directive => f.write_str("a directive; remove the line"),
+            Self::Encoding => f.write_str("bytes that are not UTF-8; save the file as UTF-8"),
+            Self::Marker => f.write_str("a document marker that does not have its line for itself"),
+            Self::Tab => f.write_str("a tab; use spaces, or \"\\t\" in double quotes"),
+            Self::Tag => f.write_str("a tag; quote the value if it is to be a string"),
+        }
+    }
+}
+
+/// The fault for something unusual.
+pub(super) fn unusual(line: usize, what: Unusual) -> What {
+    What::UnusualYaml { line, what }
+}
+
+/// The first document.
+pub(super) fn parse(text: &str) -> Result<Value, What> {
+    check_characters(text)?;
+    let (skipped, document) = first_document(text)?;
+    let options = options! {
+        disallow_directives: true,
+        block_scalar_eof_without_line_feed: true,
+        emit_comments: false,
+        flow_nesting_limit: 64,
+        block_nesting_limit: 64,
+    };
+    let mut tree = Tree::default();
+    for next in Parser::new_from_str_with_options(document, options) {
+        let (event, span) = next.map_err(|error| What::Yaml {
+            line: skipped + error.marker().line(),
+            what: error.info(),
+        })?;
+        let line = skipped + span.start.line();
+        tree.take(event).map_err(|what| unusual(line, what))?;
+    }
+    Ok(tree.root.unwrap_or(Value::Null))
+}
+
+/// kubelet refuses some of these (go.yaml.in/yaml/v2, readerc.go) and reads others in its own way.
+fn check_characters(text: &str) -> Result<(), What> {
+    for (index, line) in text.split('\n').enumerate() {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let is_comment = line.trim_start_matches(' ').starts_with('#');
+        let found = line.chars().find(|character| match character {
+            '\t' => !is_comment,
+            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => true,
+            other => other.is_control(),
+        });
+        match found {
+            Some('\t') => return Err(unusual(index + 1, Unusual::Tab)),
+            Some(other) => return Err(unusual(index + 1, Unusual::Character(other))),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// The text of the first document without its markers, and how many lines stand before it.
+fn first_document(text: &str) -> Result<(usize, &str), What> {
+    let is_marker = |line: &str| {
+        let rest = line
+            .strip_prefix("---")
+            .or_else(|| line.strip_prefix("..."));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\r', '\n']))
+    };
+    let is_blank = |line: &str| {
+        let line = line.trim_matches([' ', '\r', '\n']);
+        line.is_empty() || line.starts_with('#')
+    };
+    let mut start = 0;
+    let mut at = 0;
+    let mut skipped = 0;
+    let mut begun = false;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        if is_marker(line) {
+            if begun {
+                return Ok((skipped, &text[start..at]));
+            }
+            if line.starts_with('.') || !is_blank(&line[3..]) {
+                return Err(unusual(index + 1, Unusual::Marker));
+            }
+            begun = true;
+            start = at + line.len();
+            skipped = index + 1;
+        }
+        begun |= !is_blank(line);
+        at += line.len();
+    }
+    Ok((skipped, &text[start..]))
+}
+
+/// Builds a value from the events of one document.
+#[derive(Default)]
+struct Tree {
+    root: Option<Value>,
+    open: Vec<Open>,
+}
+
+/// A collection whose end has not been seen.
+enum Open {
+    List(Vec<Value>),
+    Object(Vec<(String, Value)>, Option<String>),
+}
+
+impl Tree {
+    fn take(&mut self, event: Event<'_>) -> Result<(), Unusual> {
+        match event {
+            Event::Alias(_) | Event::Anchor(..) | Event::UnresolvedAlias(_) => {
+                return Err(Unusual::Anchor);
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                check_properties(anchor, tag.is_some())?;
+                self.add(match style {
+                    ScalarStyle::Plain if text == "<<" => return Err(Unusual::Anchor),
+                    ScalarStyle::Plain => plain::resolve(&text),
+                    _ => Value::Text(text.into_owned()),
+                });
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                check_properties(anchor, tag.is_some())?;
+                self.open.push(Open::List(Vec::new()));
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                check_properties(anchor, tag.is_some())?;
+                self.open.push(Open::Object(Vec::new(), None));
+            }
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(Open::List(elements)) => self.add(Value::List(elements)),
+                Some(Open::Object(members, _)) => self.add(Value::Object(members)),
+                None => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, value: Value) {
+        let too_deep = self.open.len() > TOO_DEEP;
+        match self.open.last_mut() {
+            None => self.root = Some(value),
+            Some(_) if too_deep => {}
+            Some(Open::List(elements)) => elements.push(value),
+            Some(Open::Object(members, name)) => match name.take() {
+                Some(name) => members.push((name, value)),
+                // No field is called like what else a key can be, so that it is found unknown.
+                None => {
+                    *name = Some(match value {
+                        Value::Text(text) => text,
+                        other => format!("({})", other.kind()),
+                    });
+                }
+            },
+        }
+    }
+}
+
+fn check_properties(anchor: usize, tag: bool) -> Result<(), Unusual> {
+    match (anchor, tag) {
+        (0, false) => Ok(()),
+        (0, true) => Err(Unusual::Tag),
+        _ => Err(Unusual::Anchor),
+    }
+}
+
+#[cfg(test)]
+mod tests;
