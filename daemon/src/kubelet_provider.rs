@@ -11,11 +11,14 @@ mod change;
 mod command;
 mod error;
 mod guard;
+mod identity;
+mod keeper;
 mod look;
 mod overlay;
 mod process;
 mod record;
 mod root;
+mod survey;
 mod trial;
 mod verify;
 
@@ -23,22 +26,28 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use pullkeeper_core::provider::extra_args;
-use pullkeeper_core::provider::own::{self, Own};
-use pullkeeper_core::provider::plan::{Wish, names_ours, words};
+use pullkeeper_core::placement::extra_args;
+use pullkeeper_core::placement::plan::{Plan, Wish, names_ours, words};
+use pullkeeper_core::provider::render::{OurToken, Ours, render};
 
 pub use self::command::run;
 use self::error::ChangeError;
 use self::guard::Guard;
+use self::identity::{Known, Registered};
+#[cfg(test)]
+pub(crate) use self::keeper::Answer;
+pub(crate) use self::keeper::{Keeper, Provided};
 use self::look::{Look, LookError};
 use self::record::Record;
 use self::root::Root;
+use pullkeeper_core::wire::DEFAULT_SOCKET;
+
 use crate::config::{Listen, ProviderSettings, Settings};
 use crate::install::{Options, Target, TargetError};
 use crate::service::Systemd;
 
-/// Where helpers look for the agent by themselves.
-const USUAL: &str = "/run/pullkeeper/broker.sock";
+/// Longest wait of the helper, in seconds: a pull must not hang for what another provider or the auth file could give.
+const TIMEOUT: u8 = 5;
 
 /// One node, and what is wanted there.
 #[derive(Debug)]
@@ -47,6 +56,10 @@ pub(crate) struct Node<'a> {
     root: Root,
     directory: String,
     wish: Wish,
+    /// Where somebody can be asked about the node.
+    registered: Option<Registered>,
+    /// The permit under which it is changed; none where a human does so.
+    permit: Option<u64>,
 }
 
 impl<'a> Node<'a> {
@@ -55,23 +68,30 @@ impl<'a> Node<'a> {
         let provider = &settings.kubelet_provider;
         let directory = provider.directory.display().to_string();
         let socket = match &settings.broker.listen {
-            Listen::Unix(path) if path != Path::new(USUAL) => Some(path.display().to_string()),
+            Listen::Unix(path) if path != Path::new(DEFAULT_SOCKET) => Some(path.as_path()),
             _ => None,
         };
-        let own = Own {
-            match_images: provider.match_images.clone(),
-            token_audience: provider.token_audience.clone(),
+        let audience = provider.token_audience.as_deref();
+        let config = render(Ours {
+            match_images: &provider.match_images,
             socket,
-        };
+            timeout: Some(TIMEOUT),
+            token: audience.map(|audience| OurToken {
+                audience,
+                require_service_account: false,
+            }),
+        });
         Self {
             root: Root::new(&provider.host_root),
             wish: Wish {
                 directory: directory.clone(),
                 helper: provider.helper.display().to_string(),
-                config: own::config(&own),
+                config: config.into_bytes(),
             },
             directory,
             settings: provider,
+            registered: None,
+            permit: None,
         }
     }
 
@@ -87,14 +107,14 @@ impl<'a> Node<'a> {
     }
 
     /// How the node would be without us.
-    async fn look(&self, systemd: &Systemd, minor: Option<u32>) -> Result<Look, ChangeError> {
+    async fn look(&self, systemd: &Systemd, known: &Known) -> Result<Look, ChangeError> {
         let record = Record::load(&self.root, &self.directory)?;
         // What is under way may have come about.
         let switching = record.switching.and_then(|switching| switching.to);
         let installed = record.installed.or(switching);
         let before = installed.as_ref().map(|installed| &installed.before);
         let ours = |value: &str| names_ours(value, &self.directory);
-        let look = look::look(&self.root, systemd, minor, None, ours, before);
+        let look = look::look(&self.root, systemd, known, ours, before);
         let mut look = look.await?;
         if let Some(installed) = &installed
             && let Some(text) = look.texts.get_mut(&installed.path)
@@ -137,6 +157,18 @@ impl<'a> Node<'a> {
             .process()?
             .map(|process| process.flags())
             .unwrap_or_default())
+    }
+
+    /// Whether kubelet runs with what the plan says, and nothing is left to be done.
+    fn has(&self, record: &Record, plan: &Plan) -> Result<bool, LookError> {
+        let now = self.text(&plan.switch.path)?;
+        let wanted = plan.flags.clone().map(Some);
+        let installed = record.installed.as_ref();
+        Ok(
+            installed.is_some_and(|installed| installed.flags == plan.flags)
+                && now.as_deref() == Some(plan.switch.content.as_str())
+                && (self.live_flags()? == wanted || self.has_kubelet_inside()?),
+        )
     }
 
     fn has_kubelet_inside(&self) -> Result<bool, LookError> {

@@ -20,12 +20,14 @@ mod tests;
 
 pub use self::drain::DrainSpec;
 pub use self::node::{
-    AgentReport, AgentStatus, Blocked, FindingSummary, NodePermit, NodePhase, NodePullSecret,
-    NodePullSecretSpec, NodePullSecretStatus, ReportedOutcome,
+    AgentReport, AgentStatus, Blocked, FindingSummary, KubeletProviderStatus, NodePermit,
+    NodePhase, NodePullSecret, NodePullSecretSpec, NodePullSecretStatus, ProviderWord,
+    ReportedOutcome,
 };
 pub use self::rollout::{
-    CanarySpec, Counts, FailureBudgetSpec, HaltStatus, NodeAtWork, ParkedNode, PastGeneration,
-    Phase, PullSecretRollout, PullSecretRolloutSpec, PullSecretRolloutStatus, StrategyWord,
+    CanarySpec, Counts, FailureBudgetSpec, HaltStatus, KubeletProviderSpec, NodeAtWork, ParkedNode,
+    PastGeneration, Phase, ProviderProgress, PullSecretRollout, PullSecretRolloutSpec,
+    PullSecretRolloutStatus, StrategyWord,
 };
 
 /// The only rollout that there is, as OpenShift names the only configuration of a kind.

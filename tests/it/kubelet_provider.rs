@@ -1,6 +1,7 @@
 //! kubelet gets the credential helper as a provider, on a real node: a real kubelet that a real systemd restarts.
 
 mod failures;
+mod paced;
 mod scene;
 
 use anyhow::{Result, ensure};
@@ -21,6 +22,11 @@ async fn both_providers_work_after_one_restart_and_removal_leaves_what_was_there
     scene.perform("install").await?.success()?;
     let installed = scene.invocation().await?;
     ensure!(installed != invocation, "kubelet was not restarted");
+    let hash = scene.hash().await?;
+    ensure!(
+        plan.contains(&hash),
+        "kubelet has {hash}, and the plan was {plan}"
+    );
     scene.pulls("ours-after").await?;
     scene.pulls_from_vendor("vendor-after").await?;
     ensure!(

@@ -119,6 +119,7 @@ fn policy() -> Policy {
         slots_per_zone: Some(Limit::Percent(2)),
         slots_per_pool: None,
         max_unavailable: None,
+        provider_slots: Limit::Count(1),
         failures: FailureBudget {
             count: 2,
             percent: 5,

@@ -163,6 +163,7 @@ impl World {
             slots: Limit::Count(rng.u32(1..5)),
             slots_per_zone: rng.bool().then_some(Limit::Count(2)),
             slots_per_pool: None,
+            provider_slots: Limit::Count(1),
             max_unavailable: rng.bool().then(|| Limit::Count(rng.u32(1..6))),
             failures: FailureBudget {
                 count: rng.u32(0..4),

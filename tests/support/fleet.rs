@@ -138,25 +138,44 @@ impl Fleet {
         environment: &[(&str, &str)],
         tables: impl Fn(&Site) -> String,
     ) -> Result<()> {
-        let member = self.hire(node, environment, tables).await?;
+        let member = self.hire(node, None, environment, tables).await?;
+        self.members.insert(node.to_owned(), member);
+        Ok(())
+    }
+
+    /// The same with this program as the agent.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn attend_running(
+        &mut self,
+        node: &str,
+        program: PathBuf,
+        tables: impl Fn(&Site) -> String,
+    ) -> Result<()> {
+        let member = self.hire(node, Some(program), &[], tables).await?;
         self.members.insert(node.to_owned(), member);
         Ok(())
     }
 
     async fn member(&self, name: String) -> Result<(String, Member)> {
         let target = |site: &Site| target("containers", &site.join("auth.json"));
-        let member = self.hire(&name, &[], target).await?;
+        let member = self.hire(&name, None, &[], target).await?;
         Ok((name, member))
     }
 
     async fn hire(
         &self,
         node: &str,
+        program: Option<PathBuf>,
         environment: &[(&str, &str)],
         tables: impl Fn(&Site) -> String,
     ) -> Result<Member> {
         let kubeconfig = self.kubeconfig(AGENT, node).await?;
-        let site = self.site_for(node)?;
+        let mut site = self.site_for(node)?;
+        if let Some(program) = program {
+            site = site.running(program);
+        }
         let site = environment
             .iter()
             .fold(site, |site, (name, value)| site.env(name, *value));

@@ -211,6 +211,14 @@ impl Node {
         Ok(self.kubelet.process()?.stderr())
     }
 
+    /// The metrics of kubelet, whoever has started it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn kubelet_metrics(&self) -> Result<String> {
+        self.kubelet.metrics().await
+    }
+
     /// What containerd has logged: pulls in full, where kubelet tells their end.
     pub fn containerd_log(&self) -> String {
         self.containerd.process().stderr()

@@ -1,6 +1,7 @@
 //! Services of a systemd of a test's own, asked over D-Bus by systemd's own program.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -63,6 +64,22 @@ impl Services {
     /// The address of its bus.
     pub fn address(&self) -> String {
         address(&self.systemd.bus())
+    }
+
+    /// A program that runs another one among the services, where it sees their files and processes. A signal for it alone does not
+    /// reach that one.
+    ///
+    /// # Errors
+    /// When systemd has ended, or the program cannot be written.
+    pub fn inside(&self, program: &Path) -> Result<PathBuf> {
+        let pid = self.systemd.pid().context("systemd has ended")?;
+        let name = program.file_name().context("no program")?;
+        let enter = format!("nsenter --target={pid} --mount --pid --");
+        let script = format!("#!/bin/sh\nexec {enter} {} \"$@\"\n", program.display());
+        let path = self.join(&format!("inside-{}", name.display()));
+        self.scratch.write(&path, script)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        Ok(path)
     }
 
     /// The path of an entry in the folder that the services share with the test.

@@ -80,6 +80,20 @@ impl Systemd {
         self.folder.join("bus/system_bus_socket")
     }
 
+    /// Its process ID as seen from outside; `None` before it has begun.
+    pub fn pid(&self) -> Option<u32> {
+        let mut pid = self.init.id();
+        loop {
+            // Each of the programs in front of it has the one child.
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+            pid = children.split_whitespace().next()?.parse().ok()?;
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            if name.trim() == "systemd" {
+                return Some(pid);
+            }
+        }
+    }
+
     /// What it has said so far, for the message of a test that fails.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()

@@ -43,19 +43,6 @@ pub struct Command {
     pub flags: Vec<String>,
 }
 
-/// What somebody finds under a name who wants to execute it, links followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// Nothing, or a link that leads nowhere.
-    Missing,
-    /// A directory.
-    Directory,
-    /// A file that nobody may execute.
-    NotExecutable,
-    /// A program.
-    Executable,
-}
-
 /// Who writes a node's files from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -13,22 +14,17 @@ use super::exec_start;
 use super::extra_args::{self, ExtraArgsError};
 use super::host::{Host, Unit};
 use super::profile::Profile;
-use super::{Program, folder, stub};
+use super::stub;
+use crate::provider::config::{self, Fault, File, Kubelet, Loaded, Program, Programs, Source};
+use crate::provider::render::{FILE_NAME, PROVIDER_NAME};
+use crate::provider::{flags, folder};
 
-/// The name of the provider in kubelet's configuration, and of its program.
-pub const NAME: &str = "pullkeeper-credential-provider";
 /// kubelet's flags for the configuration and for the folder with the programs.
-pub const FLAGS: [&str; 2] = [
-    "image-credential-provider-config",
-    "image-credential-provider-bin-dir",
-];
+pub const FLAGS: [&str; 2] = [flags::CONFIG, flags::BIN_DIR];
 /// The folder with the programs, below [`Wish::directory`].
 pub const PROGRAMS: &str = "bin";
 /// How the names of folders with configurations begin, below [`Wish::directory`].
 pub const CONFIGS: &str = "config-";
-/// The first minor version of Kubernetes whose kubelet reads a folder of configurations.
-const READS_FOLDERS: u32 = 34;
-
 /// What is wanted, the same on every node. Paths are the node's own, and need no quotes anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
@@ -50,7 +46,7 @@ pub struct Vendor {
     /// The folder of its programs; none without the flag.
     pub directory: Option<String>,
     /// What is in that folder.
-    pub programs: BTreeMap<String, Program>,
+    pub programs: Programs,
 }
 
 /// A file of a node, as it is to be.
@@ -77,6 +73,8 @@ pub struct Plan {
     pub flags: [String; 2],
     /// The file that gives kubelet the flags.
     pub switch: Switch,
+    /// What kubelet has after its start.
+    pub loaded: Loaded,
 }
 
 /// The one file whose change changes kubelet's command line.
@@ -139,6 +137,12 @@ pub enum Refusal {
         /// What it has.
         vendor: String,
     },
+    /// What kubelet has now would not be read at its next start, whoever restarts it.
+    #[error("kubelet would not start again with the configuration of its providers as it is; mend that first: {}", all(.0))]
+    Vendor(Vec<Fault>),
+    /// With ours beside it, it would not be read.
+    #[error("kubelet would not start with this: {}", all(.0))]
+    Invalid(Vec<Fault>),
     /// Its version is not known, so neither is what it would accept.
     #[error("cannot tell the version of this kubelet")]
     Version,
@@ -155,6 +159,11 @@ pub enum Refusal {
     },
 }
 
+fn all(faults: &[Fault]) -> String {
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    faults.join("; ")
+}
+
 /// Makes the plan for a node. `texts` are files that others write too, as they are now: environment files of the unit, and
 /// configurations of the distribution.
 ///
@@ -169,6 +178,7 @@ pub fn plan(
     texts: &BTreeMap<String, String>,
 ) -> Result<Plan, Refusal> {
     let minor = host.minor.ok_or(Refusal::Version)?;
+    let kubelet = Kubelet::of_minor(minor);
     match (&vendor.config, &vendor.directory) {
         (Some(_), None) => return Err(Refusal::OneFlag(FLAGS[0])),
         (None, Some(_)) => return Err(Refusal::OneFlag(FLAGS[1])),
@@ -177,29 +187,36 @@ pub fn plan(
     let directory = &wish.directory;
     let configs = format!("{directory}/{CONFIGS}{}", version(wish, vendor));
     let programs = format!("{directory}/{PROGRAMS}");
-    let own = format!("{configs}/50-pullkeeper.json");
+    let own = format!("{configs}/{FILE_NAME}");
     let mut links = BTreeMap::new();
     for path in vendor.files.keys() {
         links.insert(format!("{configs}/{}", link_name(path)), path.clone());
     }
-    if let (Some(vendor), true) = (&vendor.config, minor < READS_FOLDERS) {
+    if let Some(vendor) = vendor
+        .config
+        .as_ref()
+        .filter(|_| !kubelet.reads_directories())
+    {
         return Err(Refusal::OneFile {
             minor,
             vendor: vendor.clone(),
         });
     }
+    if vendor.programs.contains_key(PROVIDER_NAME) {
+        let directory = vendor.directory.as_deref().unwrap_or_default();
+        let path = format!("{directory}/{PROVIDER_NAME}");
+        return Err(Refusal::NameTaken { path });
+    }
+    let loaded = load(wish, vendor, kubelet)?;
     for (name, kind) in &vendor.programs {
         let path = format!("{}/{name}", vendor.directory.as_deref().unwrap_or_default());
-        if name == NAME {
-            return Err(Refusal::NameTaken { path });
-        }
         if *kind == Program::Executable {
             links.insert(format!("{programs}/{name}"), path);
         }
     }
     let files = BTreeMap::from([
         (
-            format!("{programs}/{NAME}"),
+            format!("{programs}/{PROVIDER_NAME}"),
             NodeFile {
                 content: stub::script(&wish.helper).into_bytes(),
                 executable: true,
@@ -213,7 +230,11 @@ pub fn plan(
             },
         ),
     ]);
-    let config = if minor < READS_FOLDERS { own } else { configs };
+    let config = if kubelet.reads_directories() {
+        configs
+    } else {
+        own
+    };
     let flags = [config, programs];
     Ok(Plan {
         profile,
@@ -222,7 +243,35 @@ pub fn plan(
         links,
         switch: switch(directory, profile, unit, &flags, texts)?,
         flags,
+        loaded,
     })
+}
+
+/// What kubelet makes of the vendor's files and of ours. That the vendor's alone are good is seen first: whoever restarts kubelet
+/// would be told to have broken it.
+fn load(wish: &Wish, vendor: &Vendor, kubelet: Kubelet) -> Result<Loaded, Refusal> {
+    let files = vendor.files.iter();
+    let mut files: Vec<_> = files
+        .map(|(path, bytes)| File {
+            path: Path::new(path),
+            bytes,
+        })
+        .collect();
+    let mut programs = vendor.programs.clone();
+    if vendor.config.is_some() {
+        let alone = Source::Directory(&files);
+        config::load(alone, Some(&programs), kubelet).map_err(Refusal::Vendor)?;
+    }
+    programs.insert(PROVIDER_NAME.to_owned(), Program::Executable);
+    files.push(File {
+        path: Path::new(FILE_NAME),
+        bytes: &wish.config,
+    });
+    let source = match (kubelet.reads_directories(), files.as_slice()) {
+        (false, [ours]) => Source::File(*ours),
+        _ => Source::Directory(&files),
+    };
+    config::load(source, Some(&programs), kubelet).map_err(Refusal::Invalid)
 }
 
 /// Both flags as words of a command line.
@@ -253,7 +302,7 @@ fn version(wish: &Wish, vendor: &Vendor) -> String {
 /// The name of a link to a vendor's file: before ours, and one that kubelet reads whatever the file is called.
 fn link_name(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or_default();
-    let suffix = if folder::is_read(name) { "" } else { ".yaml" };
+    let suffix = if folder::counts(name) { "" } else { ".yaml" };
     format!("10-{name}{suffix}")
 }
 

@@ -78,6 +78,13 @@ pub enum Reason {
     UpperCase,
 }
 
+impl Reason {
+    /// Whether no image at all is matched.
+    pub fn is_certain(self) -> bool {
+        !matches!(self, Self::OneLabel | Self::Port | Self::UpperCase)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,7 +1,7 @@
 //! The decision.
 //!
 //! ```text
-//! generation ─▶ canary ─▶ settle{drain} ─▶ harm ─▶ canary ─▶ admit{slots} ─▶ next ledger
+//! generation ─▶ canary ─▶ settle{drain} ─▶ harm ─▶ canary ─▶ admit{slots}, providers ─▶ next ledger
 //!                                                     look_up, orders ◀── the ledger that was read, where the next agrees
 //! ```
 
@@ -22,6 +22,7 @@ mod harm;
 mod look_up;
 mod obstacle;
 mod orders;
+mod providers;
 mod settle;
 
 pub use self::gates::Waiting;
@@ -64,6 +65,11 @@ pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Dec
     if superseded && fleet.fresh {
         generation::supersede(&mut next, wanted, fleet, now);
     }
+    let asked = generation::asked_of_kubelet(ledger, fleet);
+    let changes = superseded || asked.is_some();
+    if let Some(wanted) = asked.filter(|_| fleet.fresh) {
+        generation::ask_of_kubelet(&mut next, wanted);
+    }
     generation::resume(&mut next, policy);
     if next.stage == Stage::Canary && next.generation > 0 {
         canary::choose(&mut next, policy, fleet, now);
@@ -72,12 +78,13 @@ pub fn decide(policy: &Policy, ledger: &Ledger, fleet: &Fleet, now: Time) -> Dec
     harm::judge(&mut next, policy, fleet, now);
     canary::advance(&mut next, policy, fleet, now);
     let waiting = admit::admit(&mut next, policy, fleet, now);
+    providers::admit(&mut next, policy, fleet, waiting, now);
     Decision {
         permits: orders::permits(policy, ledger, &next, fleet),
         orders: orders::orders(policy, ledger, &next, fleet),
         missing: look_up::missing(&next, fleet),
         unsure: look_up::unsure(policy, ledger, &next, fleet),
-        outdated: superseded && !fleet.fresh,
+        outdated: changes && !fleet.fresh,
         ledger: (next != *ledger).then_some(next),
         waiting,
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cordon::{Cordon, DrainView, Mark};
 use super::limit::Limit;
+use super::provider::Provider;
 use super::revision::Revision;
 use super::time::Time;
 
@@ -73,6 +74,8 @@ pub struct Record {
     pub seen: Option<Revision>,
     /// What it says it has done.
     pub report: Option<Report>,
+    /// What it says about kubelet's provider; `None` where it does nothing about that.
+    pub provider: Option<Provider>,
 }
 
 /// Leave to take a generation. An agent acts on it only when it names the UID of its node, and answers by repeating it. No

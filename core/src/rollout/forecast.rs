@@ -41,8 +41,15 @@ pub fn forecast(policy: &Policy, fleet: &Fleet, now: Time) -> Forecast {
         resumes: 0,
         ..policy.clone()
     };
+    let mut fleet_of_credentials = fleet.clone();
+    for node in fleet_of_credentials.nodes.values_mut() {
+        // Restarts of kubelets for its provider come after all of this.
+        if let Some(record) = &mut node.record {
+            record.provider = None;
+        }
+    }
     let mut played = Played {
-        fleet: fleet.clone(),
+        fleet: fleet_of_credentials,
         ledger: Ledger::default(),
         now,
     };

@@ -8,6 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::fleet::Permit;
+use super::provider::{ProviderHalt, ProviderRollout};
 use super::reservation::{Parked, Reservation, Why};
 use super::revision::Revision;
 use super::time::Time;
@@ -35,6 +36,9 @@ pub struct Ledger {
     /// Why no new node starts, until a human or a new generation says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
+    /// How far kubelet's provider is; none where no agent asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderRollout>,
     /// How many of the policy's resumes have been followed.
     pub resumes: u64,
     /// How many permits there have been.
@@ -144,6 +148,25 @@ impl Ledger {
             since: now,
         };
         self.failures.entry(uid.to_owned()).or_insert(failure);
+    }
+
+    /// Notes that a node with this reservation failed, once: the credential, or else kubelet's provider.
+    pub(super) fn fail_at(
+        &mut self,
+        reservation: &Reservation,
+        node: &str,
+        reason: &str,
+        now: Time,
+    ) {
+        if !reservation.provider {
+            self.fail(&reservation.permit.uid, node, reason, now);
+        } else if let Some(provider) = &mut self.provider {
+            provider.halt.get_or_insert_with(|| ProviderHalt {
+                node: node.to_owned(),
+                reason: reason.to_owned(),
+                since: now,
+            });
+        }
     }
 
     /// Notes that a node was given up.

@@ -26,6 +26,8 @@ pub struct Policy {
     /// Nodes that may be unavailable at the same time where nodes are drained or restart services, whoever is the reason: not
     /// ready, cordoned, or at work.
     pub max_unavailable: Option<Limit>,
+    /// Of the nodes at work, how many may have their kubelet restarted for its provider.
+    pub provider_slots: Limit,
     /// When it does more harm than good.
     pub failures: FailureBudget,
     /// How long a node may take before it counts as failed.

@@ -23,6 +23,9 @@ pub struct Reservation {
     /// Whether its agent may restart services. It stays while generations pass.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restart: bool,
+    /// Whether it is for kubelet's provider: its agent may restart kubelet for that, and takes no other credentials.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub provider: bool,
     /// How far it is.
     #[serde(default, skip_serializing_if = "Phase::is_reserved")]
     pub phase: Phase,

@@ -18,6 +18,8 @@ pub(super) struct Slots<'f> {
     unavailable: Usage,
     /// The same of each pool that somebody else manages as well, with what may be.
     shared: BTreeMap<&'f str, (Usage, Limit)>,
+    /// Slots for kubelet's provider.
+    providers: Usage,
     /// Whether all of the control plane's nodes are available, and none has a slot.
     control_plane_is_whole: bool,
 }
@@ -35,9 +37,14 @@ impl<'f> Slots<'f> {
             nodes: fleet.nodes.len(),
             taken: ledger.reservations.len(),
         };
+        let at_work = ledger.reservations.values().filter(|one| one.provider);
         let mut slots = Self {
             policy,
             all,
+            providers: Usage {
+                taken: at_work.count(),
+                ..all
+            },
             zones: BTreeMap::new(),
             pools: BTreeMap::new(),
             unavailable: all,
@@ -64,6 +71,21 @@ impl<'f> Slots<'f> {
 
     /// Takes a slot for the node, if there is one.
     pub(super) fn take(&mut self, node: &'f Node) -> Result<(), Waiting> {
+        self.take_one(node, self.disturbs())
+    }
+
+    /// The same for a node whose kubelet is restarted for its provider.
+    pub(super) fn take_for_provider(&mut self, node: &'f Node) -> Result<(), Waiting> {
+        let Usage { nodes, taken } = self.providers;
+        if taken >= self.policy.provider_slots.of(nodes) {
+            return Err(Waiting::Slots);
+        }
+        self.take_one(node, true)?;
+        self.providers.taken += 1;
+        Ok(())
+    }
+
+    fn take_one(&mut self, node: &'f Node, disturbs: bool) -> Result<(), Waiting> {
         let [zone, pool] = self.of(node).map(|usage| *usage);
         let policy = self.policy;
         let free = |usage: Usage, limit: Limit| usage.taken < limit.of(usage.nodes);
@@ -75,7 +97,7 @@ impl<'f> Slots<'f> {
             return Err(Waiting::Slots);
         }
         // Who is unavailable already makes it no worse.
-        let costs = self.disturbs() && self.is_available(node);
+        let costs = disturbs && self.is_available(node);
         let limit = policy.max_unavailable.filter(|_| costs);
         let pool = node
             .managed

@@ -18,6 +18,7 @@ use crate::install::helper::{Helper, Keep};
 use crate::install::installer::Installer;
 use crate::install::ownership::{Inquiry, Ownership};
 use crate::install::writer::{self, Shared};
+use crate::kubelet_provider::Keeper;
 use crate::list_watch::Terms;
 use crate::report::Reporter;
 use crate::resync::Resync;
@@ -83,7 +84,15 @@ impl Pipeline {
                 let (orders, receiver) = watch::channel(Orders::Unknown);
                 let follow = rollout::follow(node_name.clone(), context.terms.clone(), orders);
                 spawn(&mut tasks, &cancel, "orders", follow);
+                let provider = Keeper::of(settings, node_name, &cluster, &events);
+                let (provided, provider_told) = watch::channel(None);
+                let provider_told = provider.is_some().then_some(provider_told);
+                if let Some(keeper) = provider {
+                    let keep = keeper.keep(passed.clone(), provided);
+                    spawn(&mut tasks, &cancel, "kubelet provider", keep);
+                }
                 let reports = Reports {
+                    provider: provider_told,
                     node_name: node_name.clone(),
                     cluster: cluster.clone(),
                     orders: receiver.clone(),
@@ -290,6 +299,10 @@ async fn pass(
         if matches!(holding.standing, Standing::Taken(_) | Standing::Joined) {
             listeners.remember().await;
         }
+        let answered = match &ordered {
+            Orders::Given(given) => given.answered.as_ref().map_or(0, |answer| answer.serial),
+            Orders::Unknown | Orders::Absent => 0,
+        };
         let followed = *orders.borrow() != Orders::Absent;
         listeners.board.paced(followed.then_some(&holding.standing));
         listeners.passed.send_replace(Passed {
@@ -298,6 +311,7 @@ async fn pass(
             wish,
             restart,
             rejected: trial.rejected.clone(),
+            answered,
         });
         tokio::select! {
             changed = observations.changed() => if changed.is_err() { return way },

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::ValueEnum;
 use hyper::Uri;
 use pullkeeper_core::authfile::Shape;
-use pullkeeper_core::provider::Profile;
+use pullkeeper_core::placement::Profile;
 
 use super::delegation::DelegationSettings;
 

@@ -11,6 +11,7 @@ use hyper::Uri;
 use k8s_openapi::jiff::fmt::friendly::{SpanParser, SpanPrinter};
 use pullkeeper_core::authfile::Key;
 use pullkeeper_core::origin::{self, Url};
+use pullkeeper_core::provider::pattern;
 use pullkeeper_core::query::Query;
 use tracing_subscriber::filter::Targets;
 
@@ -61,9 +62,15 @@ pub(crate) fn plain_path(text: &str) -> Result<PathBuf, String> {
     file_path(text)
 }
 
-/// A pattern of kubelet's `matchImages`.
+/// A pattern of kubelet's `matchImages` that kubelet can read and that may match something.
 pub(crate) fn image_pattern(text: &str) -> Result<String, String> {
-    audience(text)
+    if !pattern::is_readable(text) {
+        return Err("is no pattern that kubelet can read".to_owned());
+    }
+    match pattern::doubt(text) {
+        Some(reason) if reason.is_certain() => Err(reason.to_string()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// What a token is for: one word.

@@ -154,6 +154,7 @@ impl Intent {
             slots_per_zone: spec.max_parallel_per_zone,
             slots_per_pool: spec.max_parallel_per_pool,
             max_unavailable: spec.max_unavailable.or(Some(spec.max_parallel)),
+            provider_slots: spec.kubelet_provider.max_parallel,
             failures: FailureBudget {
                 count: spec.failure_budget.count,
                 percent: spec.failure_budget.percent,

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::Node as KubeNode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Written;
 use kube::Resource as _;
 use pullkeeper_core::rollout::{
-    Cordon, Node, Outcome, Permit, Record, Report, Revision, SecretSource, Time,
+    Cordon, Node, Outcome, Permit, Provider, ProviderState, Record, Report, Revision, SecretSource,
+    Time,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,7 +16,9 @@ use serde_json::Value;
 use super::condition::Conditions;
 use super::cordon;
 use crate::list_watch::{Object, Query};
-use crate::resource::{Blocked, NodePullSecret, PullSecretRollout, ROLLOUT, ReportedOutcome};
+use crate::resource::{
+    Blocked, NodePullSecret, ProviderWord, PullSecretRollout, ROLLOUT, ReportedOutcome,
+};
 
 /// Nodes and records read at once.
 const PAGE: u32 = 500;
@@ -116,6 +119,14 @@ struct GivenPermit {
 struct RecordStatus {
     seen: Option<Revision>,
     report: Option<GivenReport>,
+    #[serde(rename = "kubeletProvider")]
+    provider: Lenient<Option<GivenProvider>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct GivenProvider {
+    wanted: String,
+    state: ProviderWord,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -271,7 +282,11 @@ impl NodeObject {
 
 impl RecordObject {
     fn record(&self) -> Record {
-        let RecordStatus { seen, report } = &self.status.0;
+        let RecordStatus {
+            seen,
+            report,
+            provider,
+        } = &self.status.0;
         Record {
             permit: self.spec.permit.as_ref().map(GivenPermit::permit),
             seen: seen.clone(),
@@ -282,6 +297,15 @@ impl RecordObject {
                     ReportedOutcome::Failed => Outcome::Failed(clipped(&report.message)),
                 },
                 restarted: report.restarted.as_ref().map(time),
+            }),
+            provider: provider.0.as_ref().map(|provider| Provider {
+                wanted: provider.wanted.clone(),
+                state: match provider.state {
+                    ProviderWord::InEffect => ProviderState::InEffect,
+                    ProviderWord::Waiting => ProviderState::Waiting,
+                    ProviderWord::Failed => ProviderState::Failed,
+                    ProviderWord::Impossible => ProviderState::Impossible,
+                },
             }),
         }
     }

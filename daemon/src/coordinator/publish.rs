@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as KubeTime};
 use k8s_openapi::jiff::Timestamp;
 use pullkeeper_core::rollout::{
-    Fleet, Ledger, Node, Permit, Phase as NodePhase, Reservation, Stage, Time, Waiting, Why,
+    Fleet, Ledger, Node, Permit, Phase as NodePhase, ProviderHalt, ProviderState, Reservation,
+    Stage, Time, Waiting, Why,
 };
 
 use crate::resource::{
-    Counts, HaltStatus, NodeAtWork, ParkedNode, PastGeneration, Phase, PullSecretRolloutStatus,
+    Counts, HaltStatus, NodeAtWork, ParkedNode, PastGeneration, Phase, ProviderProgress,
+    PullSecretRolloutStatus,
 };
 
 /// Failed nodes that are named.
@@ -67,6 +69,7 @@ pub(super) fn status(
             next.at_work = at_work(ledger);
             next.parked = parked(ledger);
             next.halt = halt(ledger);
+            next.kubelet_provider = provider(ledger, fleet);
             say(ledger, waiting, next.nodes)
         }
     };
@@ -76,14 +79,17 @@ pub(super) fn status(
     next.phase = said.phase;
     let valid = said.phase != Phase::Invalid;
     let halted = next.halt.is_some();
-    let degraded = halted || next.nodes.failed > 0;
+    let kubelets = next.kubelet_provider.as_ref();
+    let kubelets = kubelets.and_then(|provider| provider.halt.clone());
+    let degraded = halted || next.nodes.failed > 0 || kubelets.is_some();
     let going = matches!(said.phase, Phase::Canary | Phase::Soaking | Phase::Waves);
     let accepted = if valid { "Accepted" } else { said.reason };
     let accepted_message = if valid { "" } else { &said.message };
-    let (trouble, trouble_message) = match (&next.halt, next.nodes.failed) {
-        (Some(halt), _) => (halt.reason.clone(), said.message.clone()),
-        (None, 0) => ("AsExpected".to_owned(), String::new()),
-        (None, failed) => ("NodesFailed".to_owned(), format!("{failed} failed")),
+    let (trouble, trouble_message) = match (&next.halt, next.nodes.failed, kubelets) {
+        (Some(halt), ..) => (halt.reason.clone(), said.message.clone()),
+        (None, 0, Some(halt)) => ("KubeletProviderHalted".to_owned(), halt),
+        (None, 0, None) => ("AsExpected".to_owned(), String::new()),
+        (None, failed, _) => ("NodesFailed".to_owned(), format!("{failed} failed")),
     };
     let mut conditions = Conditions {
         former: &former.conditions,
@@ -126,7 +132,7 @@ fn halted(ledger: &Ledger) -> Said {
 }
 
 fn say(ledger: &Ledger, waiting: Option<Waiting>, nodes: Counts) -> Said {
-    let at_work = !ledger.reservations.is_empty();
+    let at_work = ledger.reservations.values().any(|one| !one.provider);
     let said = |phase, reason, message: String| Said {
         phase,
         reason,
@@ -238,6 +244,36 @@ fn counts(ledger: &Ledger, fleet: &Fleet) -> Counts {
         parked,
         waiting: total.saturating_sub(updated.saturating_add(updating)),
     }
+}
+
+/// How far kubelet's provider is.
+fn provider(ledger: &Ledger, fleet: &Fleet) -> Option<ProviderProgress> {
+    let rollout = ledger.provider.as_ref()?;
+    let mut progress = ProviderProgress {
+        wanted: rollout.wanted.clone(),
+        ..ProviderProgress::default()
+    };
+    for node in fleet.nodes.values() {
+        let told = node
+            .record
+            .as_ref()
+            .and_then(|record| record.provider.as_ref());
+        let Some(told) = told.filter(|told| told.wanted == rollout.wanted) else {
+            continue;
+        };
+        let count = match told.state {
+            ProviderState::InEffect => &mut progress.in_effect,
+            ProviderState::Waiting => &mut progress.waiting,
+            ProviderState::Failed => &mut progress.failed,
+            ProviderState::Impossible => &mut progress.impossible,
+        };
+        *count += 1;
+    }
+    progress.halt = rollout.halt.as_ref().map(|halt| {
+        let ProviderHalt { node, reason, .. } = halt;
+        format!("{node}: {reason}; raise spec.resumes to go on")
+    });
+    Some(progress)
 }
 
 /// How many nodes are not ready, are cordoned by anybody, or have a slot. Each counts once.

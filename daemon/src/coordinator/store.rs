@@ -27,11 +27,13 @@ pub(super) struct Store {
 
 /// What a permit asks for, besides that the versions are taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct Terms<'l> {
     /// That new credentials are tried first.
     pub(super) probe: bool,
     /// That services are restarted, where the node's own configuration names some.
     pub(super) restart: bool,
+    /// What kubelet's provider may become by a restart of kubelet.
+    pub(super) kubelet_provider: Option<&'l str>,
 }
 
 impl Store {
@@ -80,15 +82,16 @@ impl Store {
         record: &RecordObject,
         permit: &Permit,
         revision: &Revision,
-        Terms { probe, restart }: Terms,
+        terms: Terms<'_>,
     ) -> Result<RecordObject, RequestError> {
         let permit = json!({
             "nodeUID": permit.uid,
             "generation": permit.generation,
             "serial": permit.serial,
             "revision": revision,
-            "probe": probe,
-            "restart": restart,
+            "probe": terms.probe,
+            "restart": terms.restart,
+            "kubeletProvider": terms.kubelet_provider,
         });
         self.patch(record, json!({"permit": permit})).await
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use pullkeeper_core::provider::extra_args;
-use pullkeeper_core::provider::plan::{Plan, words};
+use pullkeeper_core::placement::extra_args;
+use pullkeeper_core::placement::plan::{Plan, words};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::ChangeError;
@@ -49,12 +49,7 @@ impl Node<'_> {
         let now = self.text(path)?;
         let live = self.live_flags()?;
         let wanted = plan.flags.clone().map(Some);
-        let written = now.as_deref() == Some(plan.switch.content.as_str());
-        if let Some(installed) = &record.installed
-            && written
-            && installed.flags == plan.flags
-            && (live == wanted || self.has_kubelet_inside()?)
-        {
+        if self.has(&record, plan)? {
             self.settled(&mut record, plan)?;
             return Ok(Done::Already);
         }
@@ -78,6 +73,7 @@ impl Node<'_> {
             from: live,
             wanted,
             to: Some(to),
+            permit: self.permit,
         };
         let content = Some(plan.switch.content.as_str());
         self.switch(systemd, &mut record, switching, now.as_deref(), content)
@@ -103,6 +99,7 @@ impl Node<'_> {
                     from,
                     wanted: installed.before,
                     to: None,
+                    permit: self.permit,
                 };
                 let (now, content) = (now.as_deref(), content.as_deref());
                 self.switch(systemd, &mut record, switching, now, content)
@@ -179,7 +176,9 @@ impl Node<'_> {
             Ok(result) => drop(result?),
             Err(_) => return Err(slow(&named, unit).await.into()),
         }
-        Ok(verify::verify(self, systemd, unit, wanted, path, deadline).await?)
+        verify::verify(self, systemd, unit, wanted, path, deadline).await?;
+        let since = record.last_restart.as_ref();
+        Ok(verify::hear(self, since, deadline).await?)
     }
 
     async fn commit(
@@ -212,6 +211,7 @@ impl Node<'_> {
                 Err(error) => format!("{why}; then: {}", chain(error)),
             },
             rolled_back: again.is_ok(),
+            permit: switching.permit,
         });
         let saved = self.save(record);
         match (again, saved) {

@@ -2,37 +2,20 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::process::Command;
 
-use pullkeeper_core::provider::plan::{Plan, Refusal, plan};
-use pullkeeper_core::provider::profile::{Detected, detect};
-use thiserror::Error;
+use pullkeeper_core::placement::plan::Plan;
 
+use super::Node;
 use super::change::Done;
 use super::error::ChangeError;
 use super::look::Look;
-use super::{Node, process};
+use super::survey::Stopped;
 use crate::agent::{block_on, refuse_to_start};
 use crate::cli::{KubeletProviderArgs, KubeletProviderCommand};
 use crate::config;
 use crate::exit::{Exit, complain};
 use crate::service::Systemd;
 use crate::telemetry;
-
-/// Why nothing was done.
-#[derive(Debug, Error)]
-enum Stopped {
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error("no kubelet runs on this host; start it first")]
-    NoKubelet,
-    #[error("kubelet was started by no unit of systemd, so that nobody knows how to restart it")]
-    NoUnit,
-    #[error("on this host the flags of kubelet belong to somebody else: {0}")]
-    Elsewhere(&'static str),
-}
 
 /// Runs one of them.
 pub fn run(arguments: &KubeletProviderArgs) -> Exit {
@@ -67,6 +50,7 @@ impl Stopped {
     fn exit(&self) -> Exit {
         match self {
             Self::Change(_) => Exit::Unavailable,
+            Self::Unregistered(_) => Exit::TryAgain,
             Self::Refused(_) | Self::NoKubelet | Self::NoUnit | Self::Elsewhere(_) => {
                 Exit::Findings
             }
@@ -78,14 +62,14 @@ async fn perform(node: &Node<'_>, command: KubeletProviderCommand) -> Result<(),
     let systemd = Systemd::connect(None).await.map_err(ChangeError::from)?;
     let done = match command {
         KubeletProviderCommand::Plan => {
-            let (look, plan) = planned(node, &systemd).await?;
+            let (look, plan) = node.plan(&systemd).await?;
             let mut out = io::stdout().lock();
             // Nobody is left to tell when the terminal is gone.
             let _ = show(&mut out, &look, &plan);
             return Ok(());
         }
         KubeletProviderCommand::Install => {
-            let (_, plan) = planned(node, &systemd).await?;
+            let (_, plan) = node.plan(&systemd).await?;
             node.install(&systemd, &plan).await?
         }
         KubeletProviderCommand::Remove => node.remove(&systemd).await?,
@@ -97,42 +81,6 @@ async fn perform(node: &Node<'_>, command: KubeletProviderCommand) -> Result<(),
     // As above.
     let _ = writeln!(io::stdout().lock(), "{said}");
     Ok(())
-}
-
-async fn planned(node: &Node<'_>, systemd: &Systemd) -> Result<(Look, Plan), Stopped> {
-    let minor = version(node);
-    let look = node.look(systemd, minor).await?;
-    let profile = match (node.settings.profile, detect(&look.host)) {
-        (_, Detected::NoKubelet) => return Err(Stopped::NoKubelet),
-        (_, Detected::NoUnit) => return Err(Stopped::NoUnit),
-        (_, Detected::Elsewhere(owner)) => return Err(Stopped::Elsewhere(owner.as_str())),
-        (Some(profile), Detected::Profile(_)) | (None, Detected::Profile(profile)) => profile,
-    };
-    let Some(unit) = &look.host.unit else {
-        return Err(Stopped::NoUnit);
-    };
-    let plan = plan(
-        &node.wish,
-        profile,
-        unit,
-        &look.host,
-        &look.vendor,
-        &look.texts,
-    )?;
-    Ok((look, plan))
-}
-
-/// The minor version of Kubernetes that the running kubelet says it has.
-fn version(node: &Node<'_>) -> Option<u32> {
-    let process = process::kubelet(&node.root).ok()??;
-    let program = node.root.seen(&format!("/proc/{}/exe", process.pid));
-    let output = Command::new(program).arg("--version").output().ok()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let (_, rest) = said.split_once("v1.")?;
-    rest.split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
 }
 
 /// Everything that would be done, for people.
@@ -154,6 +102,18 @@ fn show(out: &mut impl Write, look: &Look, plan: &Plan) -> io::Result<()> {
     }
     for (path, to) in &plan.links {
         writeln!(out, "  {path} -> {to}")?;
+    }
+    writeln!(
+        out,
+        "\nkubelet has then, in this order ({}):",
+        plan.loaded.hash
+    )?;
+    for provider in &plan.loaded.providers {
+        let images = provider.match_images.join(" ");
+        writeln!(out, "  {}: {images}", provider.name)?;
+    }
+    for doubt in &plan.loaded.doubts {
+        writeln!(out, "  warning: {doubt}")?;
     }
     let whose = if plan.switch.ours {
         "ours"

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pullkeeper_core::provider::extra_args::ExtraArgsError;
+use pullkeeper_core::placement::extra_args::ExtraArgsError;
 use thiserror::Error;
 
 use super::guard::GuardError;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use pullkeeper_core::provider::host::{Host, Owner, Trace};
-use pullkeeper_core::provider::plan::Vendor;
-use pullkeeper_core::provider::{Program, folder};
+use pullkeeper_core::placement::host::{Host, Trace};
+use pullkeeper_core::placement::plan::Vendor;
+use pullkeeper_core::provider::config::Program;
+use pullkeeper_core::provider::folder;
 use thiserror::Error;
 
+use super::identity::Known;
 use super::process::{self, Process};
 use super::root::Root;
 use crate::service::{RestartError, Systemd};
@@ -48,8 +50,7 @@ pub(super) enum LookError {
 pub(super) async fn look(
     root: &Root,
     systemd: &Systemd,
-    minor: Option<u32>,
-    owner: Option<Owner>,
+    known: &Known,
     ours: impl Fn(&str) -> bool,
     before: Option<&[Option<String>; 2]>,
 ) -> Result<Look, LookError> {
@@ -81,8 +82,8 @@ pub(super) async fn look(
             .into_iter()
             .filter(|trace| root.has(trace.path()))
             .collect(),
-        minor,
-        owner,
+        minor: known.minor,
+        owner: known.owner,
     };
     let others = match before {
         Some(before) if flags.iter().flatten().any(|path| ours(path)) => before.clone(),
@@ -127,7 +128,7 @@ fn vendor(root: &Root, [config, directory]: &[Option<String>; 2]) -> Result<Vend
             let entries = read(config, root.list(config))?;
             let names = entries
                 .into_iter()
-                .filter(|(name, kind)| folder::is_read(name) && *kind != Program::Directory);
+                .filter(|(name, kind)| folder::counts(name) && *kind != Program::Directory);
             names.map(|(name, _)| format!("{config}/{name}")).collect()
         } else {
             vec![config.clone()]

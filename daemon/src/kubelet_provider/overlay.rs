@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::Path;
 
 use nix::unistd::{getegid, geteuid};
-use pullkeeper_core::provider::plan::{CONFIGS, NodeFile, Plan};
+use pullkeeper_core::placement::plan::{CONFIGS, NodeFile, Plan};
 use thiserror::Error;
 
 use super::root::Root;

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use pullkeeper_core::placement::plan::FLAGS;
 use pullkeeper_core::provider::flags;
-use pullkeeper_core::provider::plan::FLAGS;
 
 use super::root::Root;
 

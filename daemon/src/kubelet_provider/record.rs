@@ -61,6 +61,8 @@ pub(super) struct Switching {
     pub(super) from: [Option<String>; 2],
     /// kubelet's flags after it.
     pub(super) wanted: [Option<String>; 2],
+    /// The permit that it is for; none where a human has asked for it.
+    pub(super) permit: Option<u64>,
 }
 
 /// Why it came to nothing.
@@ -71,6 +73,8 @@ pub(super) struct Failure {
     pub(super) why: String,
     /// Whether kubelet has what it had before, and is back.
     pub(super) rolled_back: bool,
+    /// The permit that it was for.
+    pub(super) permit: Option<u64>,
 }
 
 impl Record {

@@ -10,7 +10,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
-use pullkeeper_core::provider::Program;
+use pullkeeper_core::provider::config::Program;
 
 /// Nothing that is read here is nearly as large.
 const LIMIT: u64 = 1 << 20;

@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pullkeeper_core::provider::plan::{NAME, Plan};
+use pullkeeper_core::placement::plan::Plan;
+use pullkeeper_core::provider::render::PROVIDER_NAME;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -46,7 +47,7 @@ pub(super) enum TrialError {
 /// Executes the stub as kubelet does. Where the helper is seen at its place it becomes that.
 pub(super) async fn run(root: &Root, plan: &Plan) -> Result<(), TrialError> {
     let programs = &plan.flags[1];
-    let path = format!("{programs}/{NAME}");
+    let path = format!("{programs}/{PROVIDER_NAME}");
     let request = json!({
         "kind": "CredentialProviderRequest",
         "apiVersion": "credentialprovider.kubelet.k8s.io/v1",

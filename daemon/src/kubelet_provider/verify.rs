@@ -1,5 +1,6 @@
 //! Whether kubelet is back, with the flags that it is to have.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -15,6 +16,11 @@ pub(super) enum NotBack {
     /// It runs, and does not have the flags: something else decides about its command line.
     #[error("kubelet runs without what {0} was to give it; see what else sets its flags")]
     Flags(String),
+    /// Its node.
+    #[error(
+        "its Node was not Ready within `kubelet_provider.timeout`, or has said nothing since the restart"
+    )]
+    NotReady,
     /// Nobody finds it.
     #[error("the unit is up, and there is no kubelet among the host's processes")]
     NoProcess,
@@ -42,4 +48,20 @@ pub(super) async fn verify(
         return Err(NotBack::Flags(switch.to_owned()));
     }
     Ok(())
+}
+
+/// Waits until the API server has heard that the node is Ready, not before `since`; where nobody can be asked, not at all.
+pub(super) async fn hear(
+    node: &Node<'_>,
+    since: Option<&Time>,
+    deadline: Instant,
+) -> Result<(), NotBack> {
+    let (Some(registered), Some(since)) = (&node.registered, since) else {
+        return Ok(());
+    };
+    if registered.is_ready(since, deadline).await {
+        Ok(())
+    } else {
+        Err(NotBack::NotReady)
+    }
 }

@@ -101,6 +101,50 @@ pub struct NodePermit {
     /// node's own configuration says; none, if it does not.
     #[serde(default)]
     pub restart: bool,
+    /// What kubelet's provider may become, by one restart of kubelet; none, if kubelet is to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub kubelet_provider: Option<String>,
+}
+
+/// How kubelet's image credential provider stands on the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeletProviderStatus {
+    /// What the agent's configuration asks for: the same word on nodes that are to be alike. It is in a permit that lets the agent
+    /// restart kubelet.
+    #[schemars(length(min = 1, max = 64))]
+    pub wanted: String,
+    /// In one word.
+    pub state: ProviderWord,
+    /// In one sentence: why it is so, and what to do about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// What was found out of the distribution: how kubelet has further flags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub profile: Option<String>,
+    /// What kubelet reads its providers from, as its metric `kubelet_credential_provider_config_info` tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub config_hash: Option<String>,
+    /// How often kubelet was restarted for it.
+    #[serde(default)]
+    pub restarts: u32,
+}
+
+/// How kubelet stands to what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProviderWord {
+    /// It has it.
+    InEffect,
+    /// It would have it after a restart.
+    Waiting,
+    /// It was restarted for it, and has what it had before.
+    Failed,
+    /// Nothing can be done here: the flags belong to somebody else, or something is in the way.
+    Impossible,
 }
 
 impl NodePermit {
@@ -136,6 +180,9 @@ pub struct NodePullSecretStatus {
     /// What came of the last permit that was acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<AgentReport>,
+    /// How kubelet's image credential provider stands; none where the agent has nothing to do with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubelet_provider: Option<KubeletProviderStatus>,
     /// Who tells this.
     pub agent: AgentStatus,
 }

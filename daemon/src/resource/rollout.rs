@@ -77,6 +77,9 @@ pub struct PullSecretRolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_limit")]
     pub max_unavailable: Option<Limit>,
+    /// How kubelets get the credential helper as their image credential provider, where agents ask for that.
+    #[serde(default)]
+    pub kubelet_provider: KubeletProviderSpec,
     /// How nodes are drained, where they are.
     #[serde(default)]
     pub drain: DrainSpec,
@@ -141,6 +144,30 @@ impl Default for CanarySpec {
             node_selector: None,
         }
     }
+}
+
+/// How kubelets are restarted for their provider: one before all others; they follow after `soak`. One that fails halts this until
+/// somebody raises `resumes`, and nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(!deny_unknown_fields)]
+pub struct KubeletProviderSpec {
+    /// Of the nodes at work, how many at the same time: a number, or a percentage of all nodes.
+    #[serde(default = "one")]
+    #[schemars(schema_with = "schema::limit")]
+    pub max_parallel: Limit,
+}
+
+impl Default for KubeletProviderSpec {
+    fn default() -> Self {
+        Self {
+            max_parallel: one(),
+        }
+    }
+}
+
+fn one() -> Limit {
+    Limit::Count(1)
 }
 
 /// How many nodes may fail; the smaller of the two counts.
@@ -219,6 +246,9 @@ pub struct PullSecretRolloutStatus {
     /// Why no further node starts until somebody resumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halt: Option<HaltStatus>,
+    /// How far kubelet's provider is; none where no agent asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubelet_provider: Option<ProviderProgress>,
     /// What became of former generations, newest first.
     #[schemars(length(max = 10))]
     pub history: Vec<PastGeneration>,
@@ -271,6 +301,25 @@ pub struct Counts {
     pub parked: u32,
     /// The rest.
     pub waiting: u32,
+}
+
+/// How far kubelet's provider is on all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderProgress {
+    /// What most agents ask for.
+    pub wanted: String,
+    /// Nodes whose kubelet has it.
+    pub in_effect: u32,
+    /// Nodes whose kubelet would have it after a restart.
+    pub waiting: u32,
+    /// Nodes whose kubelet was restarted for it, and has what it had before.
+    pub failed: u32,
+    /// Nodes where nothing can be done.
+    pub impossible: u32,
+    /// In one sentence: why no further kubelet is restarted until somebody raises `resumes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halt: Option<String>,
 }
 
 /// A node that has a slot.

@@ -19,6 +19,7 @@ use crate::activation::Activated;
 use crate::cluster::{Cluster, RequestError};
 use crate::gate::{Standing as ItemStanding, Wish};
 use crate::jitter;
+use crate::kubelet_provider::Provided;
 use crate::resource::{
     AgentReport, AgentStatus, FindingSummary, NodePermit, NodePhase, NodePullSecret,
     NodePullSecretStatus, ReportedOutcome,
@@ -42,6 +43,8 @@ pub(crate) struct Passed {
     pub(crate) restart: Option<crate::gate::Restart>,
     /// The permit whose credentials were tried, and which one is no good.
     pub(crate) rejected: Option<(u64, String)>,
+    /// The serial number of the last permit that is answered.
+    pub(crate) answered: u64,
 }
 
 /// Everything that a report is made of.
@@ -52,6 +55,8 @@ pub(crate) struct Reports {
     pub(crate) passed: watch::Receiver<Passed>,
     /// What came of restarts; `None` where nothing is ever restarted.
     pub(crate) activated: Option<watch::Receiver<Option<Activated>>>,
+    /// How kubelet's provider stands; `None` where the agent has nothing to do with it.
+    pub(crate) provider: Option<watch::Receiver<Option<Provided>>>,
     pub(crate) board: Arc<Board>,
 }
 
@@ -71,6 +76,8 @@ pub(crate) async fn keep(mut reports: Reports) {
             Some(None) => Activation::Pending,
             Some(Some(activated)) => Activation::Ended(activated),
         };
+        let provider = reports.provider.as_mut();
+        let provider = provider.map(|provider| provider.borrow_and_update().clone());
         let mut again = None;
         if let Orders::Given(given) = &orders
             && let Some(next) = compose(
@@ -79,6 +86,7 @@ pub(crate) async fn keep(mut reports: Reports) {
                 &passed,
                 &reports.board.status().targets,
                 activation,
+                provider.as_ref().map(Option::as_ref),
             )
             && next != told
         {
@@ -110,17 +118,18 @@ pub(crate) async fn keep(mut reports: Reports) {
         tokio::select! {
             changed = reports.orders.changed() => if changed.is_err() { return },
             changed = reports.passed.changed() => if changed.is_err() { return },
-            changed = activated_again(&mut reports.activated) => if !changed { return },
+            changed = heard(&mut reports.activated) => if !changed { return },
+            changed = heard(&mut reports.provider) => if !changed { return },
             changed = targets.changed() => if changed.is_err() { return },
             () = sleep(again.unwrap_or_default()), if again.is_some() => {}
         }
     }
 }
 
-/// Waits for news of restarts; false when there will be none any more.
-async fn activated_again(activated: &mut Option<watch::Receiver<Option<Activated>>>) -> bool {
-    match activated {
-        Some(activated) => activated.changed().await.is_ok(),
+/// Waits for news; false when there will be none any more.
+async fn heard<T>(told: &mut Option<watch::Receiver<T>>) -> bool {
+    match told {
+        Some(told) => told.changed().await.is_ok(),
         None => std::future::pending().await,
     }
 }
@@ -164,6 +173,22 @@ impl<'a> Activation<'a> {
     }
 }
 
+/// How files that are as they should be stand under this permit, with what came of it for kubelet's provider. `None` is that
+/// nobody has anything to do with that, `Some(None)` that it is not known yet.
+fn with_provider(provider: Option<Option<&Provided>>, permit: &NodePermit, state: State) -> State {
+    let (Some(provider), Some(_)) = (provider, &permit.kubelet_provider) else {
+        return state;
+    };
+    let done = provider.and_then(|provider| provider.done.as_ref());
+    match done.filter(|done| done.serial == permit.serial) {
+        Some(done) => match (&done.outcome, state) {
+            (_, state @ State::Failed(..)) | (Ok(()), state) => state,
+            (Err(why), _) => State::Failed("KubeletProviderFailed", clipped(why.clone())),
+        },
+        None => State::Restarting,
+    }
+}
+
 /// What there is to tell; `None` while nobody knows.
 fn compose(
     told: &NodePullSecretStatus,
@@ -171,6 +196,7 @@ fn compose(
     passed: &Passed,
     targets: &[TargetStatus],
     activation: Activation<'_>,
+    provider: Option<Option<&Provided>>,
 ) -> Option<NodePullSecretStatus> {
     let seen = passed.seen.clone()?;
     let answered = given.answered.as_ref().or(told.report.as_ref());
@@ -210,7 +236,8 @@ fn compose(
             ),
         },
         (Standing::Taken(permit), state) => {
-            let state = &activation.of(permit, state.clone());
+            let state = activation.of(permit, state.clone());
+            let state = &with_provider(provider, permit, state);
             if answered.is_none_or(|answer| answer.serial < permit.serial)
                 && let Some(answer) = answer(permit, state)
             {
@@ -223,9 +250,15 @@ fn compose(
     };
     // A restart stays told: what the node says of itself has to be newer, whatever it does next.
     if let Some(report) = &mut report {
-        report.restarted = activation
-            .restarted()
-            .or(answered.and_then(|one| one.restarted.clone()));
+        let kubelet = provider
+            .flatten()
+            .and_then(|provider| provider.restarted.clone());
+        let services = activation.restarted();
+        let former = answered.and_then(|one| one.restarted.clone());
+        report.restarted = [kubelet, services, former]
+            .into_iter()
+            .flatten()
+            .max_by_key(|time| time.0);
     }
     let mut next = NodePullSecretStatus {
         phase,
@@ -235,6 +268,7 @@ fn compose(
         seen: Some(seen),
         findings: findings(&passed.wish),
         report,
+        kubelet_provider: provider.flatten().map(|provider| provider.status.clone()),
         agent: AgentStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },

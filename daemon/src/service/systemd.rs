@@ -1,7 +1,7 @@
 //! systemd, over D-Bus.
 
 use futures_util::StreamExt as _;
-use pullkeeper_core::provider::host::{Command, Unit};
+use pullkeeper_core::placement::host::{Command, Unit};
 use tokio::time::{Instant, timeout_at};
 use zbus::connection::Builder;
 use zbus::{Connection, OwnedObjectPath};

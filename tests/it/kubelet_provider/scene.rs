@@ -19,7 +19,7 @@ use support::services::Services;
 
 /// How long a command may take that restarts kubelet, twice if need be.
 pub(super) const LONG: Duration = Duration::from_secs(120);
-const UNIT: &str = "kubelet.service";
+pub(super) const UNIT: &str = "kubelet.service";
 
 /// How the unit starts kubelet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +208,15 @@ impl Scene {
     /// Which start of kubelet this is.
     pub(super) async fn invocation(&self) -> Result<String> {
         self.services.invocation(UNIT).await
+    }
+
+    /// What kubelet says it has read its providers from, as one hash.
+    pub(super) async fn hash(&self) -> Result<String> {
+        let metrics = self.node.kubelet_metrics().await?;
+        let name = "kubelet_credential_provider_config_info{";
+        let line = metrics.lines().find(|line| line.starts_with(name));
+        let hash = line.and_then(|line| line.split('"').nth(1));
+        Ok(hash.context("kubelet tells no hash")?.to_owned())
     }
 
     /// Another password at our registry, which the agent knows.

@@ -38,6 +38,14 @@ impl Identity {
         }
     }
 
+    /// The certificate and its key, as PEM; `None` for who shows a token.
+    pub fn pair(&self) -> Option<(&str, &str)> {
+        match &self.proof {
+            Proof::Certificate { certificate, key } => Some((certificate, key)),
+            Proof::Token(_) => None,
+        }
+    }
+
     pub(super) fn proof(&self) -> &Proof {
         &self.proof
     }

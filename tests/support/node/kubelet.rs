@@ -27,6 +27,7 @@ pub(super) struct Kubelet {
     command: Vec<String>,
     program: Program,
     health: Endpoint,
+    metrics: Program,
     resident: Option<Resident>,
     _ports: [Port; 2],
 }
@@ -54,8 +55,18 @@ impl Kubelet {
         let program = machine.inside("kubelet", &path)?.args(&flags);
         let mut command = vec![path.display().to_string()];
         command.extend(flags);
+        // Who knows the node's own key may ask; kubelet's certificate is one that nobody else has signed.
+        let identity = cluster.node(name)?;
+        let (certificate, key) = identity.pair().context("a node has no certificate")?;
+        let metrics = Program::installed("curl")?
+            .args(["--silent", "--show-error", "--fail", "--insecure", "--cert"])
+            .arg(folder.write("kubelet.crt", certificate)?)
+            .arg("--key")
+            .arg(folder.write("kubelet.key", key)?)
+            .arg(format!("https://{}/metrics", ports[0].address()));
         Ok(Self {
             command,
+            metrics,
             program,
             health: Endpoint::plain(ports[1].address()),
             resident: None,
@@ -100,6 +111,11 @@ impl Kubelet {
     /// The words of the command that runs in the machine, without credential providers.
     pub(super) fn command(&self) -> &[String] {
         &self.command
+    }
+
+    /// What it tells on `/metrics`.
+    pub(super) async fn metrics(&self) -> Result<String> {
+        Ok(self.metrics.run(patience()).await?.success()?.stdout)
     }
 
     pub(super) fn process(&self) -> Result<&Process> {

@@ -5,8 +5,30 @@ fn wish() -> Wish {
     Wish {
         directory: "/opt/pullkeeper/kubelet".to_owned(),
         helper: "/opt/pullkeeper/bin/docker-credential-pullkeeper".to_owned(),
-        config: b"ours".to_vec(),
+        config: ours().into_bytes(),
     }
+}
+
+/// What a plan says, with a word for the version that its paths have.
+fn shown(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("/config-") else {
+        return text.to_owned();
+    };
+    format!("{before}/config-VERSION{}", shown(&rest[12..]))
+}
+
+fn ours() -> String {
+    crate::provider::render::render(crate::provider::render::Ours {
+        match_images: &["*.*".to_owned()],
+        socket: None,
+        timeout: None,
+        token: None,
+    })
+}
+
+/// A configuration with one provider of this name.
+fn naming(name: &str) -> Vec<u8> {
+    ours().replace(PROVIDER_NAME, name).into_bytes()
 }
 
 fn unit(argv: &[&str], files: &[&str]) -> Unit {
@@ -40,7 +62,7 @@ fn vendor(config: &str, files: &[&str], programs: &[(&str, Program)]) -> Vendor 
         config: Some(config.to_owned()),
         files: files
             .iter()
-            .map(|path| ((*path).to_owned(), Vec::new()))
+            .map(|path| ((*path).to_owned(), naming("ecr-credential-provider")))
             .collect(),
         directory: Some("/usr/libexec/providers".to_owned()),
         programs: programs
@@ -68,19 +90,19 @@ fn planned(profile: Profile, unit: &Unit, files: &[(&str, &str)]) -> Result<Plan
     )
 }
 
-const WORDS: &str = "--image-credential-provider-config=/opt/pullkeeper/kubelet/config-ae0bec9e9d33 \
+const WORDS: &str = "--image-credential-provider-config=/opt/pullkeeper/kubelet/config-VERSION \
                      --image-credential-provider-bin-dir=/opt/pullkeeper/kubelet/bin";
 
 #[test]
 fn a_plain_kubelet_gets_a_folder_of_its_own() {
     let unit = unit(&["/usr/bin/kubelet", "$ARGS"], &[]);
     let plan = planned(Profile::Generic, &unit, &[]).unwrap();
-    let files: Vec<_> = plan.files.keys().map(String::as_str).collect();
+    let files: Vec<_> = plan.files.keys().map(|path| shown(path)).collect();
     assert_eq!(
         files,
         [
             "/opt/pullkeeper/kubelet/bin/pullkeeper-credential-provider",
-            "/opt/pullkeeper/kubelet/config-ae0bec9e9d33/50-pullkeeper.json",
+            "/opt/pullkeeper/kubelet/config-VERSION/50-pullkeeper.yaml",
         ]
     );
     assert!(plan.links.is_empty());
@@ -90,7 +112,7 @@ fn a_plain_kubelet_gets_a_folder_of_its_own() {
     );
     let command = format!("ExecStart=\nExecStart=/usr/bin/kubelet $ARGS {WORDS}\n");
     assert!(
-        plan.switch.content.ends_with(&command),
+        shown(&plan.switch.content).ends_with(&command),
         "{}",
         plan.switch.content
     );
@@ -123,11 +145,15 @@ fn what_a_vendor_has_is_linked_and_comes_first() {
         ),
         // Whatever it is called, kubelet reads it.
         (
-            "/opt/pullkeeper/kubelet/config-cbb6b3d01e7c/10-config.yaml",
+            "/opt/pullkeeper/kubelet/config-VERSION/10-config.yaml",
             "/etc/eks/config",
         ),
     ];
-    assert_eq!(plan.links, texts(&expected));
+    let links = plan
+        .links
+        .iter()
+        .map(|(path, to)| (shown(path), to.clone()));
+    assert_eq!(links.collect::<BTreeMap<_, _>>(), texts(&expected));
 }
 
 #[test]
@@ -144,8 +170,8 @@ fn an_older_kubelet_reads_one_file() {
     )
     .unwrap();
     assert_eq!(
-        alone.flags[0],
-        "/opt/pullkeeper/kubelet/config-ae0bec9e9d33/50-pullkeeper.json"
+        shown(&alone.flags[0]),
+        "/opt/pullkeeper/kubelet/config-VERSION/50-pullkeeper.yaml"
     );
     let vendor = vendor("/etc/ecr.yaml", &["/etc/ecr.yaml"], &[]);
     let refused = plan(
@@ -178,13 +204,13 @@ fn kubeadm_s_file_for_administrators_is_added_to() {
     let fresh = planned(Profile::Kubeadm, &unit, &[]).unwrap();
     assert_eq!(fresh.switch.path, "/etc/default/kubelet");
     assert_eq!(
-        fresh.switch.content,
+        shown(&fresh.switch.content),
         format!("# Pullkeeper's, with the next line.\nKUBELET_EXTRA_ARGS={WORDS}\n")
     );
     let has = [("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n")];
     let added = planned(Profile::Kind, &unit, &has).unwrap();
     assert_eq!(
-        added.switch.content,
+        shown(&added.switch.content),
         format!("KUBELET_EXTRA_ARGS=--v=2 {WORDS}\n")
     );
     assert!(!added.switch.ours && !added.switch.reload);
@@ -271,7 +297,7 @@ fn half_of_the_flags_and_our_own_name_are_refused() {
         &texts(&[]),
     );
     assert_eq!(refused, Err(Refusal::OneFlag(FLAGS[0])));
-    let taken = vendor("/x", &["/x"], &[(NAME, Program::Executable)]);
+    let taken = vendor("/x", &["/x"], &[(PROVIDER_NAME, Program::Executable)]);
     let refused = plan(
         &wish(),
         Profile::Generic,
@@ -284,4 +310,58 @@ fn half_of_the_flags_and_our_own_name_are_refused() {
         matches!(refused, Err(Refusal::NameTaken { .. })),
         "{refused:?}"
     );
+}
+
+#[test]
+fn what_kubelet_would_not_read_is_not_planned() {
+    let unit = unit(&["/usr/bin/kubelet"], &[]);
+    let planned = |vendor: &Vendor| {
+        plan(
+            &wish(),
+            Profile::Generic,
+            &unit,
+            &host(36),
+            vendor,
+            &texts(&[]),
+        )
+    };
+    let good = vendor(
+        "/x",
+        &["/x"],
+        &[("ecr-credential-provider", Program::Executable)],
+    );
+    let loaded = planned(&good).unwrap().loaded;
+    let names: Vec<_> = loaded
+        .providers
+        .iter()
+        .map(|provider| provider.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["ecr-credential-provider", PROVIDER_NAME],
+        "the vendor's is asked first"
+    );
+
+    let gone = vendor("/x", &["/x"], &[]);
+    let refused = planned(&gone).unwrap_err();
+    assert!(matches!(refused, Refusal::Vendor(_)), "{refused}");
+    assert!(
+        refused.to_string().contains("ecr-credential-provider"),
+        "{refused}"
+    );
+    let mut broken = good.clone();
+    broken
+        .files
+        .insert("/x".to_owned(), b"providers: [".to_vec());
+    assert!(matches!(planned(&broken), Err(Refusal::Vendor(_))));
+
+    let mut twice = good;
+    twice.files.insert("/x".to_owned(), naming(PROVIDER_NAME));
+    twice
+        .programs
+        .insert(PROVIDER_NAME.to_owned(), Program::NotExecutable);
+    assert!(matches!(
+        planned(&twice),
+        Err(Refusal::Vendor(_) | Refusal::NameTaken { .. })
+    ));
 }

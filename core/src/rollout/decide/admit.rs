@@ -83,6 +83,7 @@ pub(super) fn admit(
             since: now,
             permitted: None,
             restart: policy.strategy.restarts(),
+            provider: false,
             phase: Phase::Reserved,
         };
         ledger.reservations.insert(name.clone(), reservation);

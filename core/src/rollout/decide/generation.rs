@@ -1,5 +1,6 @@
 //! What is rolled out, and from when on.
 
+use super::super::provider::{ProviderRollout, wanted_by_most};
 use super::super::reservation::{Phase, Reservation};
 use super::super::revision::Revision;
 use super::{Fleet, Ledger, Policy, Stage, Time};
@@ -41,6 +42,7 @@ pub(super) fn supersede(ledger: &mut Ledger, wanted: Revision, fleet: &Fleet, no
                 permitted: None,
                 mark: former.mark,
                 restart: former.restart,
+                provider: former.provider,
                 phase: match phase {
                     Phase::Verifying { .. } if former.mark.is_none() => Phase::Reserved,
                     Phase::Verifying { since } => Phase::Drained { since },
@@ -59,5 +61,20 @@ pub(super) fn resume(ledger: &mut Ledger, policy: &Policy) {
         ledger.halt = None;
         ledger.failures.clear();
         ledger.parked.clear();
+        if let Some(provider) = &mut ledger.provider {
+            provider.halt = None;
+        }
     }
+}
+
+/// What most agents ask of kubelet, if that is something else than before.
+pub(super) fn asked_of_kubelet(ledger: &Ledger, fleet: &Fleet) -> Option<String> {
+    let former = ledger.provider.as_ref();
+    let former = former.map(|provider| provider.wanted.as_str());
+    wanted_by_most(former, fleet).filter(|wanted| former != Some(wanted))
+}
+
+/// Another wish begins anew; nodes that are at work for the former one go on.
+pub(super) fn ask_of_kubelet(ledger: &mut Ledger, wanted: String) {
+    ledger.provider = Some(ProviderRollout::of(wanted));
 }

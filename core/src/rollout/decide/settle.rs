@@ -1,6 +1,7 @@
 //! What has become of those that have a slot.
 
 use super::super::fleet::Outcome;
+use super::super::provider::ProviderState;
 use super::super::reservation::{Phase, Reservation};
 use super::drain::{Situation, step, who_yields};
 use super::gates::closed;
@@ -47,15 +48,17 @@ fn waits(
     if let Phase::Verifying { since } = reservation.phase {
         let late = now.since(since) > policy.deadline;
         let well = node.is_well(&reservation.permit);
-        if late && !well {
-            ledger.fail(&node.uid, name, NOT_READY, now);
+        if well {
+            prove(ledger, reservation, node, now);
+        } else if late {
+            ledger.fail_at(reservation, name, NOT_READY, now);
         }
         return !well && !late;
     }
     match node.outcome(&reservation.permit) {
         Some(outcome) => {
             if let Outcome::Failed(reason) = outcome {
-                ledger.fail(&node.uid, name, reason, now);
+                ledger.fail_at(reservation, name, reason, now);
             }
             // Who failed may have restarted them too.
             if reservation.restart {
@@ -67,6 +70,21 @@ fn waits(
             is_late(ledger, policy, name, reservation, node, now);
             true
         }
+    }
+}
+
+/// Notes that a kubelet is well with its provider.
+fn prove(ledger: &mut Ledger, reservation: &Reservation, node: &Node, now: Time) {
+    let told = node
+        .record
+        .as_ref()
+        .and_then(|record| record.provider.as_ref());
+    if let Some(provider) = ledger.provider.as_mut().filter(|_| reservation.provider)
+        && let Some(told) = told
+        && told.wanted == provider.wanted
+        && told.state == ProviderState::InEffect
+    {
+        provider.proved.get_or_insert(now);
     }
 }
 
@@ -86,6 +104,6 @@ pub(super) fn is_late(
     let permitted = *reservation.permitted.get_or_insert(now);
     if now.since(permitted) > policy.deadline {
         let reason = "it has said nothing within the deadline";
-        ledger.fail(&node.uid, name, reason, now);
+        ledger.fail_at(reservation, name, reason, now);
     }
 }

@@ -10,6 +10,7 @@ use super::super::revision::{SecretRevision, SecretSource};
 use super::*;
 
 mod drain;
+mod provider;
 mod restart;
 mod turns;
 
@@ -28,6 +29,7 @@ pub(in super::super) fn policy() -> Policy {
         slots_per_zone: None,
         slots_per_pool: None,
         max_unavailable: None,
+        provider_slots: Limit::Count(1),
         failures: FailureBudget {
             count: 1,
             percent: 100,

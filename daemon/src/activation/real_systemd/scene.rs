@@ -191,6 +191,7 @@ impl Agent {
             revision: Default::default(),
             probe: false,
             restart: true,
+            kubelet_provider: None,
         };
         self.wish(content, Standing::Taken(permit), Some(serial));
     }

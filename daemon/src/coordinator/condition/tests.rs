@@ -27,6 +27,7 @@ fn reservation(phase: Phase) -> Reservation {
         permit,
         since: Time(0),
         restart: false,
+        provider: false,
         permitted: None,
         mark: Some(5),
         phase,
@@ -118,6 +119,7 @@ fn a_node_that_restarts_services_is_maintained_from_its_permit_to_the_end_of_its
     let slot = |restart, permitted, phase| Reservation {
         mark: None,
         restart,
+        provider: false,
         permitted,
         ..reservation(phase)
     };

@@ -37,8 +37,15 @@ impl Lead {
         let owed = decision.permits.iter();
         let owed = owed.filter_map(|(name, permit)| {
             let reserved = ledger.reservations.get(name);
-            let restart = reserved.is_some_and(|one| one.restart && one.permit == *permit);
-            Some((records.get(name)?, permit, Terms { probe, restart }))
+            let reserved = reserved.filter(|one| one.permit == *permit);
+            let provider = ledger.provider.as_ref();
+            let provider = provider.filter(|_| reserved.is_some_and(|one| one.provider));
+            let terms = Terms {
+                probe,
+                restart: reserved.is_some_and(|one| one.restart && !one.provider),
+                kubelet_provider: provider.map(|provider| provider.wanted.as_str()),
+            };
+            Some((records.get(name)?, permit, terms))
         });
         stream::iter(owed)
             .for_each_concurrent(PARALLEL, async |(record, permit, terms)| {

@@ -51,6 +51,7 @@ fn ledger(at_work: &[&str], failed: &[&str]) -> Ledger {
             permit,
             since: Time(0),
             restart: false,
+            provider: false,
             permitted: None,
             mark: None,
             phase: rollout::Phase::Reserved,

@@ -49,6 +49,7 @@ fn permit(serial: u64, version: u32) -> NodePermit {
         revision: [secret].into_iter().collect(),
         probe: false,
         restart: false,
+        kubelet_provider: None,
     }
 }
 

@@ -9,7 +9,19 @@ fn permit(serial: u64) -> NodePermit {
         revision: Default::default(),
         probe: false,
         restart: false,
+        kubelet_provider: None,
     }
+}
+
+/// Where nobody has anything to do with kubelet's provider.
+fn compose(
+    told: &NodePullSecretStatus,
+    given: &Given,
+    passed: &Passed,
+    targets: &[TargetStatus],
+    activation: Activation<'_>,
+) -> Option<NodePullSecretStatus> {
+    super::compose(told, given, passed, targets, activation, None)
 }
 
 fn passed(standing: Standing) -> Passed {
@@ -22,6 +34,7 @@ fn passed(standing: Standing) -> Passed {
         }),
         restart: None,
         rejected: None,
+        answered: 0,
     }
 }
 
@@ -318,4 +331,66 @@ fn what_is_wrong_is_told_when_nothing_is_restarted_any_more() {
     let told = tell(Activation::Ended(&ended));
     assert_eq!(told.reason, "WriteFailed");
     assert_eq!(told.report.unwrap().outcome, ReportedOutcome::Failed);
+}
+
+#[test]
+fn a_permit_about_kubelet_is_answered_when_kubelet_is_back() {
+    use crate::kubelet_provider::Provided;
+    use crate::resource::{KubeletProviderStatus, ProviderWord};
+
+    let permit = NodePermit {
+        kubelet_provider: Some("managed-1".to_owned()),
+        ..permit(7)
+    };
+    let passed = passed(Standing::Taken(permit));
+    let provided = |serial, outcome: Result<(), &str>| Provided {
+        status: KubeletProviderStatus {
+            wanted: "managed-1".to_owned(),
+            state: ProviderWord::InEffect,
+            message: String::new(),
+            profile: None,
+            config_hash: None,
+            restarts: 1,
+        },
+        done: Some(crate::kubelet_provider::Answer {
+            serial,
+            outcome: outcome.map_err(str::to_owned),
+        }),
+        restarted: Some(Time(Timestamp::UNIX_EPOCH)),
+    };
+    let tell = |provided: Option<&Provided>| {
+        let targets = [target(TargetState::InSync, 5)];
+        let (nothing, given) = (NodePullSecretStatus::default(), Given::default());
+        super::compose(
+            &nothing,
+            &given,
+            &passed,
+            &targets,
+            Activation::None,
+            Some(provided),
+        )
+        .unwrap()
+    };
+    let waiting = tell(None);
+    assert_eq!(
+        (waiting.report, waiting.reason.as_str()),
+        (None, "Restarting")
+    );
+    let former = tell(Some(&provided(6, Ok(()))));
+    assert_eq!(former.report, None, "that was another permit");
+    let back = tell(Some(&provided(7, Ok(()))));
+    let report = back.report.unwrap();
+    assert_eq!(
+        (report.serial, report.outcome),
+        (7, ReportedOutcome::Reached)
+    );
+    assert_eq!(report.restarted, Some(Time(Timestamp::UNIX_EPOCH)));
+    assert_eq!(back.kubelet_provider.unwrap().restarts, 1);
+    let failed = tell(Some(&provided(7, Err("it did not come back"))));
+    let report = failed.report.unwrap();
+    assert_eq!(
+        (report.outcome, report.message.as_str()),
+        (ReportedOutcome::Failed, "it did not come back")
+    );
+    assert_eq!(failed.reason, "KubeletProviderFailed");
 }
