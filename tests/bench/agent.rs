@@ -16,12 +16,11 @@ use support::fixture::{Credential, config_json};
 use support::http::StatusCode;
 
 use crate::figures::{Figures, percentile};
+use crate::process::{cpu_seconds, resident_mib};
 
 const UPDATES: usize = 220;
 const STARTS: usize = 11;
 const IDLE: Duration = Duration::from_secs(60);
-/// `sysconf(_SC_CLK_TCK)` is 100 on every Linux that Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     let cluster = Cluster::start().await?;
@@ -182,12 +181,7 @@ async fn idle(figures: &mut Figures, agent: &Agent) -> Result<()> {
     let before = cpu_seconds(pid)?;
     tokio::time::sleep(IDLE).await;
     let spent = cpu_seconds(pid)? - before;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let kibibytes: f64 = resident.trim().trim_end_matches(" kB").parse()?;
+    let resident = resident_mib(pid)?;
     ensure!(
         std::fs::metadata(format!("/proc/{pid}"))?.uid() == 0,
         "not the agent"
@@ -195,7 +189,7 @@ async fn idle(figures: &mut Figures, agent: &Agent) -> Result<()> {
     let how = format!(
         "VmRSS after {UPDATES} updates and {IDLE:?} of nothing, a watch on a real API server open"
     );
-    figures.lower("agent_rss_mib", kibibytes / 1024.0, "MiB", Some(10.0), how);
+    figures.lower("agent_rss_mib", resident, "MiB", Some(10.0), how);
     let how = format!("user and system time over {IDLE:?} of nothing");
     figures.lower(
         "agent_idle_cpu_percent",
@@ -205,19 +199,6 @@ async fn idle(figures: &mut Figures, agent: &Agent) -> Result<()> {
         how,
     );
     Ok(())
-}
-
-/// User and system time of a process, in seconds; a tick of 10 ms is the least it tells.
-pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // After the name in brackets, which may hold blanks: state is field 3, utime 14, stime 15.
-    let fields: Vec<_> = stat
-        .rsplit_once(')')
-        .context("no name")?
-        .1
-        .split_whitespace()
-        .collect();
-    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / TICKS_PER_SECOND)
 }
 
 fn secret(credential: &Credential) -> Value {

@@ -17,8 +17,8 @@ use support::fleet::Fleet;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::agent::cpu_seconds;
 use crate::figures::Figures;
+use crate::process::cpu_seconds;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 /// With a tenth of the nodes at a time, and a canary that is one of them.

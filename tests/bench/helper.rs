@@ -18,8 +18,8 @@ use support::scripted::{Say, Scripted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use crate::agent::cpu_seconds;
 use crate::figures::{Figures, percentile};
+use crate::process::cpu_seconds;
 
 const REGISTRY: &str = "r.example";
 /// Executions in a row of one program, and how many rows by turns.

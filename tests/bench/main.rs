@@ -12,6 +12,9 @@ mod figures;
 mod helper;
 mod image;
 mod kills;
+mod page;
+mod pod;
+mod process;
 mod rotation;
 mod simulator;
 
@@ -50,8 +53,12 @@ fn main() -> Result<()> {
     if wanted("drains") {
         runtime.block_on(drains::measure(&mut figures))?;
     }
+    // What they found is in docs/ as well, and is written there when nothing else is measured at the same time.
+    if wanted("pod") {
+        runtime.block_on(pod::measure(&mut figures, only.is_some()))?;
+    }
     if wanted("rotation") {
-        runtime.block_on(rotation::measure(&mut figures))?;
+        runtime.block_on(rotation::measure(&mut figures, only.is_some()))?;
     }
     figures.write()
 }

@@ -1,38 +1,48 @@
-//! How soon a real kubelet pulls with a rotated credential: through the provider, and from the file alone.
+//! How soon a real kubelet pulls with a rotated credential: from the file alone, from the file with a restart of kubelet, and
+//! through the provider. Side by side: three nodes of one cluster, one registry, the same rotations.
+
+mod contender;
+mod pages;
+mod plot;
+mod readiness;
+mod report;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use support::agent::Site;
-use support::cluster::{Api, Cluster};
+use support::cluster::Cluster;
 use support::eventually;
 use support::fixture::{Credential, config_json};
-use support::node::{Image, NodePlan, PodSpec};
+use support::node::{Image, NodePlan};
 use support::provider::KubeletProvider;
 use support::registry::Registry;
 
-use crate::figures::{Figures, percentile};
+use crate::figures::Figures;
+use contender::{Contender, Scene};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// kubelet keeps what it read from the file for five minutes, and pauses up to five between two pulls.
 const FILE_ONLY: Duration = Duration::from_secs(900);
 
-pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
+pub(crate) async fn measure(figures: &mut Figures, pages: bool) -> Result<()> {
     let cluster = Cluster::start().await?;
-    let namespace = cluster.namespace("bench-rotation").await?;
     let mut credential = Credential::new();
     let registry = Registry::with_passwords(&[&credential]).await?;
-    let (host, image) = (registry.host(), registry.image("team/app:1"));
+    let host = registry.host();
     let secret = |credential: &Credential| config_json([(host.as_str(), credential)]);
-    registry
-        .push(&credential, "team/app:1", &Image::pause("bench")?)
-        .await?;
+    let image = Image::pause("bench")?;
+    registry.push(&credential, "team/app:1", &image).await?;
+    let scene = Scene {
+        api: cluster.api(cluster.admin())?,
+        namespace: cluster.namespace("bench-rotation").await?,
+        image: registry.image("team/app:1"),
+    };
 
-    let file_only = NodePlan::new("file-only")
-        .auth_file(&secret(&credential))
-        .join(&cluster)
-        .await?;
+    let with_file = |name: &str| NodePlan::new(name).auth_file(&secret(&credential));
+    let file_only = with_file("file-only").join(&cluster).await?;
+    let restarted = with_file("restarted").join(&cluster).await?;
     let site =
         Site::new("bench-rotation")?.running(std::fs::canonicalize("target/dist/pullkeeper")?);
     let source = site.write("source.json", secret(&credential))?;
@@ -52,17 +62,12 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
         .credential_providers(provider.config(), provider.programs())
         .join(&cluster)
         .await?;
-    let spec = |name: &str| PodSpec::new(&namespace, name, &image);
-    for (node, name) in [
-        (&with_provider, "provider-before"),
-        (&file_only, "file-before"),
-    ] {
-        node.create(&spec(name)).await?.running().await?;
-    }
+    let mut pullkeeper = Contender::new(&scene, with_provider).await?;
+    let mut restarted = Contender::new(&scene, restarted).await?;
+    // Last: how long its kubelet has known the file counts from here.
+    let mut file_only = Contender::new(&scene, file_only).await?;
+    let known = Instant::now();
 
-    let mut seconds = Vec::new();
-    let api = cluster.api(cluster.admin())?;
-    let mut failed = 0.0;
     let mut waiting = None;
     for round in 1..=ROUNDS {
         credential = Credential::new();
@@ -70,40 +75,40 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
         let body = secret(&credential);
         site.write("source.json", &body)?;
         has(&target, &credential).await?;
-        let begun = Instant::now();
         if round == ROUNDS {
-            waiting = Some((begun, file_only.create(&spec("file-after")).await?));
+            let age = known.elapsed();
+            waiting = Some((age, file_only.begin(&scene, round).await?));
         }
-        let name = format!("provider-{round}");
-        with_provider.create(&spec(&name)).await?.running().await?;
-        seconds.push(begun.elapsed().as_secs_f64());
-        failed += failures(&api, &namespace, &name).await?;
-    }
-    let how = format!(
-        "from the moment the agent has the new credential until a new pod runs with it, container start included: \
-         median of {ROUNDS} rotations, kubelet's credential provider"
-    );
-    let median = percentile(&mut seconds, 0.5);
-    figures.lower("rotation_seconds", median, "s", None, how);
-    let how = format!("pulls that failed in these {ROUNDS} rotations");
-    figures.lower("rotation_failed_pulls", failed, "", Some(0.0), how);
+        let begun = pullkeeper.begin(&scene, round).await?;
+        pullkeeper.end(&scene, begun, FILE_ONLY).await?;
 
-    let (begun, pod) = waiting.context("no round")?;
-    pod.running_within(FILE_ONLY).await?;
-    let how = "the same for a kubelet that has the file alone, which held the new credential from the first moment: one \
-               rotation of the same run";
-    let elapsed = begun.elapsed().as_secs_f64();
-    figures.lower("rotation_seconds_file_only", elapsed, "s", None, how);
-    let failed = failures(&api, &namespace, "file-after").await?;
+        restarted.node.write_auth_file(&body)?;
+        let begun = restarted.begin(&scene, round).await?;
+        restarted.restart_kubelet().await?;
+        restarted.end(&scene, begun, FILE_ONLY).await?;
+    }
+    let (age, begun) = waiting.context("no round")?;
+    file_only.end(&scene, begun, FILE_ONLY).await?;
+    for contender in [&mut file_only, &mut restarted, &mut pullkeeper] {
+        contender.rested(&scene).await?;
+    }
     ensure!(
-        failed > 0.0,
+        file_only.failed > 0.0,
         "kubelet re-reads its file by now, or failures are not seen"
     );
-    let how = "pulls that failed in that rotation";
-    figures.lower("rotation_failed_pulls_file_only", failed, "", None, how);
+    let outcome = report::Outcome {
+        versions: scene.versions().await?,
+        age,
+        file_only: &file_only,
+        restarted: &restarted,
+        pullkeeper: &pullkeeper,
+    };
+    outcome.figures(figures);
+    if pages {
+        outcome.pages()?;
+    }
     agent.stop().await?;
-    with_provider.leave().await?;
-    file_only.leave().await
+    Ok(())
 }
 
 /// Waits until the agent has written it; the broker had it before.
@@ -114,17 +119,4 @@ async fn has(target: &Path, credential: &Credential) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-/// The pulls that failed, by kubelet's Events, which count.
-async fn failures(api: &Api, namespace: &str, pod: &str) -> Result<f64> {
-    let selector = format!("involvedObject.name={pod},reason=Failed");
-    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector={selector}");
-    let events = api.get(&path).await?;
-    let pulls = events["items"].as_array().into_iter().flatten();
-    let pulls = pulls.filter(|event| {
-        let message = event["message"].as_str().unwrap_or_default();
-        message.starts_with("Failed to pull image")
-    });
-    Ok(pulls.filter_map(|event| event["count"].as_f64()).sum())
 }

@@ -31,7 +31,11 @@ impl Installation {
     pub async fn containers(&self, component: &str) -> Result<Vec<Container>> {
         let pods = self.pods(NAMESPACE).await?;
         let pods = pods.iter();
-        let pods = pods.filter(|pod| pod["metadata"]["labels"][COMPONENT] == component);
+        // One that is deleted may be listed for a while, with a container that has ended.
+        let pods = pods.filter(|pod| {
+            let metadata = &pod["metadata"];
+            metadata["labels"][COMPONENT] == component && metadata["deletionTimestamp"].is_null()
+        });
         pods.map(container).collect()
     }
 
