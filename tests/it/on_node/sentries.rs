@@ -13,10 +13,11 @@ use support::scratch::Scratch;
 /// Executes it again and again. What it says when it is whole and has nobody to ask is known; the answer itself is printed nowhere.
 const ASK: &str = r#"
 while :; do
+    read -r now _ </proc/uptime
     if answer=$(printf %s "$2" | "$1" get 2>/dev/null); then
-        case $answer in *'"Username":"puller"'*) echo answered ;; *) echo another answer ;; esac
+        case $answer in *'"Username":"puller"'*) echo "$now answered" ;; *) echo "$now another answer" ;; esac
     else
-        case $?:$answer in 1:*'no agent listens'*) echo nobody listens ;; *) echo "failed: $answer" ;; esac
+        case $?:$answer in 1:*'no agent listens'*) echo "$now nobody listens" ;; *) echo "$now failed: $answer" ;; esac
     fi
 done
 "#;
@@ -62,23 +63,38 @@ impl Sentries {
 
     /// What came of executing it.
     pub(super) fn asked(&self) -> Seen {
-        counted(&self.asking.stdout())
+        let lines = self.asking.stdout();
+        counted(whole(&lines).filter_map(|line| Some(line.split_once(' ')?.1)))
+    }
+
+    /// The longest time without an answer, in seconds.
+    pub(super) fn longest_silence(&self) -> f64 {
+        let (lines, mut longest, mut last) = (self.asking.stdout(), 0.0, None);
+        let answers = whole(&lines).filter_map(|line| line.strip_suffix(" answered"));
+        for at in answers.filter_map(|at| at.parse::<f64>().ok()) {
+            longest = f64::max(longest, at - last.replace(at).unwrap_or(at));
+        }
+        longest
     }
 
     /// The digests of what was read.
     pub(super) fn read(&self) -> Seen {
-        counted(&self.reading.stdout())
+        counted(whole(&self.reading.stdout()).map(|line| line.trim_end_matches([' ', '-'])))
     }
 }
 
-fn counted(lines: &str) -> Seen {
+/// Without the last one, which may be half a line.
+fn whole(lines: &str) -> std::str::Lines<'_> {
+    lines
+        .rsplit_once('\n')
+        .map_or("", |(whole, _)| whole)
+        .lines()
+}
+
+fn counted<'l>(lines: impl Iterator<Item = &'l str>) -> Seen {
     let mut seen = Seen::new();
-    // The last line may be half a line.
-    let whole = lines.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    for line in whole.lines() {
-        *seen
-            .entry(line.trim_end_matches([' ', '-']).to_owned())
-            .or_default() += 1;
+    for line in lines {
+        *seen.entry(line.to_owned()).or_default() += 1;
     }
     seen
 }

@@ -59,8 +59,9 @@ async fn an_upgrade_and_the_way_back_cost_no_pull_and_the_helper_is_always_whole
 
     let (asked, read) = (sentries.asked(), sentries.read());
     println!(
-        "{} pulls; helper executed: {asked:?}, read: {read:?}",
-        pulls.get()
+        "{} pulls; helper executed: {asked:?}, read: {read:?}; no answer for {:.1} s at most",
+        pulls.get(),
+        sentries.longest_silence()
     );
     ensure!(read.keys().all(|seen| known.contains(seen)), "{read:?}");
     // Between two agents nobody listens. Whoever has no file to go on with has to know that from any other failure.

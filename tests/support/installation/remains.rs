@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Installation, LONG, NODE};
+use super::{Installation, LONG};
 use crate::eventually::eventually_within;
 use crate::node::Node;
 use crate::patience;
@@ -23,18 +23,25 @@ impl Installation {
     /// # Errors
     /// When something is left, or a pull fails afterwards.
     pub async fn remove(&mut self) -> Result<()> {
+        // What looks has to see something as long as there is something.
+        let seen = !self.objects().await?.is_empty() && !self.files().await?.is_empty();
+        ensure!(seen, "nothing is installed, or not seen");
+
         // First of all, as the page says: kubelet does not start without a program that its configuration names.
         self.node.set_credential_providers(None);
         self.node.restart_kubelet().await?;
-
         for command in commands("$ kubectl delete ")? {
             let command = command.replace("deploy/overlays/site", &self.site());
             let words: Vec<_> = command.split_whitespace().collect();
-            self.kubectl
-                .run(&[&["delete"], &words[..]].concat())
-                .await?;
+            let delete = [&["delete"], &words[..]].concat();
+            self.kubectl.run(&delete).await?;
         }
-        self.forgotten().await?;
+        eventually_within(patience(), "the cluster has nothing of it", async || {
+            let left = self.objects().await?;
+            ensure!(left.is_empty(), "{left:?}");
+            Ok(())
+        })
+        .await?;
         self.holds().await?;
 
         for command in commands("# rm ")? {
@@ -42,41 +49,39 @@ impl Installation {
         }
         // kubelet takes the logs of pods that are gone away once in a minute.
         eventually_within(LONG, "the node has nothing of it", async || {
-            let left = remains(&self.node).await?;
-            // A developer's machine may have something of its own.
-            let mut ours = left.difference(&self.before).peekable();
-            ensure!(ours.peek().is_none(), "{:?}", ours.collect::<Vec<_>>());
+            let left = self.files().await?;
+            ensure!(left.is_empty(), "{left:?}");
             Ok(())
         })
         .await?;
         self.pulls("removed").await.map(drop)
     }
 
-    /// Whether no object of any kind has a name or a mark of it.
-    async fn forgotten(&self) -> Result<()> {
+    /// The objects of any kind that have a name or a mark of it.
+    async fn objects(&self) -> Result<Vec<String>> {
         let kinds = ["api-resources", "--verbs=list", "--output=name"];
         let kinds = self.kubectl.run(&kinds).await?;
         // They tell what was, for an hour.
         let kinds = kinds.lines().filter(|kind| !kind.starts_with("events"));
         let kinds = kinds.collect::<Vec<_>>().join(",");
         let get = ["get", &kinds, "--all-namespaces", "--output=json"];
-        eventually_within(patience(), "the cluster has nothing of it", async || {
-            let mut objects: Value = serde_json::from_str(&self.kubectl.run(&get).await?)?;
-            let objects = objects["items"].as_array_mut().context("no list")?;
-            ensure!(objects.iter().any(|object| object["kind"] == "Node"));
-            for object in objects {
-                // Images that containerd has.
-                object["status"]["images"].take();
-                let (kind, name) = (&object["kind"], &object["metadata"]["name"]);
-                ensure!(!object.to_string().contains("pullkeeper"), "{kind} {name}");
-            }
-            Ok(())
-        })
-        .await?;
-        let node = self.api.get(&format!("/api/v1/nodes/{NODE}")).await?;
-        let marked = node["metadata"].to_string().contains("pullkeeper.io");
-        ensure!(!marked, "{}", node["metadata"]);
-        Ok(())
+        let mut objects: Value = serde_json::from_str(&self.kubectl.run(&get).await?)?;
+        let objects = objects["items"].as_array_mut().context("no list")?;
+        // Which images containerd has is no mark of ours.
+        for object in objects.iter_mut() {
+            object["status"]["images"].take();
+        }
+        let ours = objects.iter();
+        let ours = ours.filter(|object| object.to_string().contains("pullkeeper"));
+        Ok(ours
+            .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
+            .collect())
+    }
+
+    /// The files of the node that have a name of it, and that were not there before. A developer's machine may have some.
+    async fn files(&self) -> Result<Vec<String>> {
+        let now = remains(&self.node).await?;
+        Ok(now.difference(&self.before).cloned().collect())
     }
 }
 
