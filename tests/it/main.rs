@@ -33,6 +33,7 @@ mod leaks;
 mod manifests;
 mod node_harness;
 mod on_node;
+mod provider_config;
 mod reader_models;
 mod registry_harness;
 mod restarts;

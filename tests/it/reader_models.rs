@@ -8,7 +8,7 @@
 mod agreement;
 mod cases;
 mod generator;
-mod oracle;
+pub(crate) mod oracle;
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-// Reader-oracle says what the real readers of registry auth files do with a document.
+// Reader-oracle says what the real readers of registry auth files do with a document, and whether kubelet
+// starts with a configuration of credential providers.
 //
 // It links the upstream code of kubelet, containers/image and docker/cli, reads one JSON request per
 // line on stdin and answers each with one JSON line on stdout. The reader models in core are tested
@@ -31,11 +32,12 @@ import (
 )
 
 type request struct {
-	Client   string `json:"client"`   // kubelet, pull-secret, containers or docker
-	Document []byte `json:"document"` // the file, or the secret's data
-	Legacy   bool   `json:"legacy"`   // it is a .dockercfg, not a config.json
-	Image    string `json:"image"`
-	Repeat   int    `json:"repeat"` // how often to look up, because map order can decide
+	Client   string          `json:"client"`   // kubelet, pull-secret, containers, docker, provider-config or -match
+	Document []byte          `json:"document"` // the file, or the secret's data
+	Legacy   bool            `json:"legacy"`   // it is a .dockercfg, not a config.json
+	Image    string          `json:"image"`
+	Repeat   int             `json:"repeat"` // how often to look up, because map order can decide
+	Provider providerRequest `json:"provider"`
 }
 
 type response struct {
@@ -79,7 +81,14 @@ func main() {
 	for lines.Scan() {
 		var r request
 		check(json.Unmarshal(lines.Bytes(), &r))
-		check(answers.Encode(answer(r, files)))
+		switch r.Client {
+		case "provider-config":
+			check(answers.Encode(providerConfig(r.Provider, dir)))
+		case "provider-match":
+			check(answers.Encode(providerMatch(r.Provider)))
+		default:
+			check(answers.Encode(answer(r, files)))
+		}
 	}
 	check(lines.Err())
 }

@@ -178,7 +178,7 @@ pub enum What {
         /// With its article.
         found: &'static str,
     },
-    /// A file that is read as YAML.
+    /// A file that is read as YAML, and cannot be.
     #[error("line {line} is not YAML: {what}; correct it")]
     Yaml {
         /// The line, from 1.
@@ -189,8 +189,9 @@ pub enum What {
 }
 
 impl What {
-    /// Whether kubelet might start all the same: it reads more YAML than this module does.
+    /// Whether kubelet might start all the same: it is its YAML alone that is refused, and kubelet reads some more of
+    /// that than this module does. Better written otherwise than trusted.
     pub fn is_stricter(&self) -> bool {
-        matches!(self, Self::UnusualYaml { .. })
+        matches!(self, Self::UnusualYaml { .. } | Self::Yaml { .. })
     }
 }

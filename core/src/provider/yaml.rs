@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use granit_parser::{Event, Parser, ScalarStyle, options};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, options};
 
 use super::document::{TOO_DEEP, Value};
 use super::fault::What;
@@ -24,6 +24,11 @@ pub enum Unusual {
     Directive,
     /// Not UTF-8.
     Encoding,
+    /// An escape that JSON and later versions of YAML have: `\/`, and half a character (`\ud83d`).
+    Escape,
+    /// Between brackets or braces: an unquoted value with a `?` in it or a `:` at its beginning, which may be taken for
+    /// the mark of a key, or no value at all.
+    Flow,
     /// A document that begins on the line of its `---`, or a `...` before any document.
     Marker,
     /// A tab outside of a comment that has its line for itself.
@@ -43,6 +48,12 @@ impl fmt::Display for Unusual {
             ),
             Self::Directive => f.write_str("a directive; remove the line"),
             Self::Encoding => f.write_str("bytes that are not UTF-8; save the file as UTF-8"),
+            Self::Escape => {
+                f.write_str("an escape that is not known everywhere; write the character itself")
+            }
+            Self::Flow => f.write_str(
+                "between brackets an unquoted `?`, a leading `:`, or a missing value; write quotes, or null",
+            ),
             Self::Marker => f.write_str("a document marker that does not have its line for itself"),
             Self::Tab => f.write_str("a tab; use spaces, or \"\\t\" in double quotes"),
             Self::Tag => f.write_str("a tag; quote the value if it is to be a string"),
@@ -68,14 +79,25 @@ pub(super) fn parse(text: &str) -> Result<Value, What> {
     };
     let mut tree = Tree::default();
     for next in Parser::new_from_str_with_options(document, options) {
-        let (event, span) = next.map_err(|error| What::Yaml {
-            line: skipped + error.marker().line(),
-            what: error.info(),
-        })?;
+        let (event, span) = next.map_err(|error| refused(&error, skipped))?;
         let line = skipped + span.start.line();
-        tree.take(event).map_err(|what| unusual(line, what))?;
+        let source = span.slice(document).unwrap_or_default();
+        tree.check(&event, source)
+            .and_then(|()| tree.take(event))
+            .map_err(|what| unusual(line, what))?;
     }
     Ok(tree.root.unwrap_or(Value::Null))
+}
+
+fn refused(error: &ScanError, skipped: usize) -> What {
+    let line = skipped + error.marker().line();
+    match error.kind() {
+        ErrorKind::DirectiveDisallowed => unusual(line, Unusual::Directive),
+        _ => What::Yaml {
+            line,
+            what: error.info(),
+        },
+    }
 }
 
 /// kubelet refuses some of these (go.yaml.in/yaml/v2, readerc.go) and reads others in its own way.
@@ -136,6 +158,8 @@ fn first_document(text: &str) -> Result<(usize, &str), What> {
 struct Tree {
     root: Option<Value>,
     open: Vec<Open>,
+    /// How many of the open ones are in brackets or braces; all inside of the first are.
+    flow: usize,
 }
 
 /// A collection whose end has not been seen.
@@ -145,6 +169,23 @@ enum Open {
 }
 
 impl Tree {
+    /// Looks at how the text of an event is written.
+    fn check(&self, event: &Event<'_>, source: &str) -> Result<(), Unusual> {
+        match event {
+            Event::Scalar(text, ScalarStyle::Plain, ..) => match self.flow {
+                _ if text == "<<" => Err(Unusual::Anchor),
+                1.. if source.is_empty() || source.contains('?') || source.starts_with(':') => {
+                    Err(Unusual::Flow)
+                }
+                _ => Ok(()),
+            },
+            Event::Scalar(_, ScalarStyle::DoubleQuoted, ..) if has_strange_escape(source) => {
+                Err(Unusual::Escape)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn take(&mut self, event: Event<'_>) -> Result<(), Unusual> {
         match event {
             Event::Alias(_) | Event::Anchor(..) | Event::UnresolvedAlias(_) => {
@@ -153,27 +194,34 @@ impl Tree {
             Event::Scalar(text, style, anchor, tag) => {
                 check_properties(anchor, tag.is_some())?;
                 self.add(match style {
-                    ScalarStyle::Plain if text == "<<" => return Err(Unusual::Anchor),
                     ScalarStyle::Plain => plain::resolve(&text),
                     _ => Value::Text(text.into_owned()),
                 });
             }
-            Event::SequenceStart(_, anchor, tag) => {
+            Event::SequenceStart(style, anchor, tag) => {
                 check_properties(anchor, tag.is_some())?;
-                self.open.push(Open::List(Vec::new()));
+                self.open(style, Open::List(Vec::new()));
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
                 check_properties(anchor, tag.is_some())?;
-                self.open.push(Open::Object(Vec::new(), None));
+                self.open(style, Open::Object(Vec::new(), None));
             }
-            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open::List(elements)) => self.add(Value::List(elements)),
-                Some(Open::Object(members, _)) => self.add(Value::Object(members)),
-                None => {}
-            },
+            Event::SequenceEnd | Event::MappingEnd => {
+                self.flow = self.flow.saturating_sub(1);
+                match self.open.pop() {
+                    Some(Open::List(elements)) => self.add(Value::List(elements)),
+                    Some(Open::Object(members, _)) => self.add(Value::Object(members)),
+                    None => {}
+                }
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn open(&mut self, style: StructureStyle, collection: Open) {
+        self.flow += usize::from(self.flow > 0 || style == StructureStyle::Flow);
+        self.open.push(collection);
     }
 
     fn add(&mut self, value: Value) {
@@ -194,6 +242,28 @@ impl Tree {
             },
         }
     }
+}
+
+/// Whether a text in double quotes has an escape that kubelet refuses (scannerc.go).
+fn has_strange_escape(quoted: &str) -> bool {
+    let mut rest = quoted;
+    while let Some((_, escape)) = rest.split_once('\\') {
+        let strange = match escape.as_bytes() {
+            [
+                b'u',
+                b'd' | b'D',
+                b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F',
+                ..,
+            ]
+            | [] => true,
+            [known, ..] => !b"0abtnvfre \"'\\N_LPxuU\r\n".contains(known),
+        };
+        if strange {
+            return true;
+        }
+        rest = escape.strip_prefix('\\').unwrap_or(escape);
+    }
+    false
 }
 
 fn check_properties(anchor: usize, tag: bool) -> Result<(), Unusual> {

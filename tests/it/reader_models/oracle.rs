@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 /// A document and an image to look up in it.
@@ -64,23 +65,29 @@ impl Oracle {
 
     /// What the client does with a case, asked `repeat` times.
     pub(crate) fn ask(&mut self, client: Client, case: &Case, repeat: usize) -> Answer {
-        let mut request = serde_json::to_vec(&serde_json::json!({
+        self.exchange(&serde_json::json!({
             "client": client.as_str(),
             "document": BASE64_STANDARD.encode(&case.document),
             "legacy": case.legacy,
             "image": case.image,
             "repeat": repeat,
         }))
-        .expect("JSON");
-        request.push(b'\n');
+    }
+
+    /// Sends one request and waits for its answer.
+    pub(crate) fn exchange<A: DeserializeOwned>(&mut self, request: &serde_json::Value) -> A {
+        let mut line = request.to_string();
+        line.push('\n');
         let requests = self.requests.as_mut().expect("open until dropped");
-        requests.write_all(&request).expect("the oracle reads");
+        requests
+            .write_all(line.as_bytes())
+            .expect("the oracle reads");
         let mut answer = String::new();
         self.answers
             .read_line(&mut answer)
             .expect("the oracle answers");
         serde_json::from_str(&answer)
-            .unwrap_or_else(|error| panic!("{error}: {answer:?} to {case:?}"))
+            .unwrap_or_else(|error| panic!("{error}: {answer:?} to {request}"))
     }
 }
 

@@ -54,3 +54,30 @@ fn what_is_broken_says_where() {
         assert!(line.abs_diff(expected) <= 1, "{document:?} {line}");
     }
 }
+
+#[test]
+fn a_question_mark_between_brackets_may_begin_a_key() {
+    assert_eq!(parse("a: [x?y]"), Err(unusual(1, Unusual::Flow)));
+    assert_eq!(parse("a: {b: {c: d?}}"), Err(unusual(1, Unusual::Flow)));
+    assert_eq!(parse("a: [:x]"), Err(unusual(1, Unusual::Flow)));
+    assert_eq!(parse("a: {b:, c}"), Err(unusual(1, Unusual::Flow)));
+    assert!(parse("a: [x]\nb: x?y\nc: ['?']").is_ok());
+    assert_eq!(
+        parse("%YAML 1.1\n---\na: b"),
+        Err(unusual(1, Unusual::Directive))
+    );
+}
+
+#[test]
+fn escapes_are_those_of_yaml_1_1() {
+    assert_eq!(parse("a: \"\\/\""), Err(unusual(1, Unusual::Escape)));
+    assert_eq!(parse("\"\\\\/\\\\ud83d\""), Ok(text("\\/\\ud83d")));
+    assert_eq!(
+        parse("a: b\nc: \"\\uD83D\\ude00\""),
+        Err(unusual(2, Unusual::Escape))
+    );
+    assert_eq!(
+        parse("\"\\U0001F600\\ud7ff\""),
+        Ok(text("\u{1f600}\u{d7ff}"))
+    );
+}

@@ -1,0 +1,1 @@
+// Lets go build take a function whose body is in another package (go:linkname in provider.go).
