@@ -22,7 +22,6 @@ mod annotation;
 mod document;
 mod duration;
 mod fault;
-mod plain;
 mod rules;
 mod shape;
 mod yaml;

@@ -6,11 +6,13 @@
 
 use std::fmt;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, options};
+use granit_parser::{ErrorKind, Parser, ScanError, options};
 
-use super::document::{TOO_DEEP, Value};
+use super::document::Value;
 use super::fault::What;
-use super::plain;
+
+mod plain;
+mod tree;
 
 /// YAML that is refused here although kubelet may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Unusual {
     /// Between brackets or braces: an unquoted value with a `?` in it or a `:` at its beginning, which may be taken for
     /// the mark of a key, or no value at all.
     Flow,
+    /// A key of several lines, one whose `:` is on another line, or one that is a list or an object.
+    Key,
     /// A document that begins on the line of its `---`, or a `...` before any document.
     Marker,
     /// A tab outside of a comment that has its line for itself.
@@ -54,6 +58,9 @@ impl fmt::Display for Unusual {
             Self::Flow => f.write_str(
                 "between brackets an unquoted `?`, a leading `:`, or a missing value; write quotes, or null",
             ),
+            Self::Key => {
+                f.write_str("a key that is no text on one line with its `:`; write `name: value`")
+            }
             Self::Marker => f.write_str("a document marker that does not have its line for itself"),
             Self::Tab => f.write_str("a tab; use spaces, or \"\\t\" in double quotes"),
             Self::Tag => f.write_str("a tag; quote the value if it is to be a string"),
@@ -77,16 +84,18 @@ pub(super) fn parse(text: &str) -> Result<Value, What> {
         flow_nesting_limit: 64,
         block_nesting_limit: 64,
     };
-    let mut tree = Tree::default();
+    let mut tree = tree::Tree::default();
     for next in Parser::new_from_str_with_options(document, options) {
         let (event, span) = next.map_err(|error| refused(&error, skipped))?;
         let line = skipped + span.start.line();
-        let source = span.slice(document).unwrap_or_default();
-        tree.check(&event, source)
-            .and_then(|()| tree.take(event))
+        let written = span.byte_range().and_then(|range| {
+            let after = document.get(range.end..)?;
+            Some((document.get(range)?, after))
+        });
+        tree.take(event, written.unwrap_or_default())
             .map_err(|what| unusual(line, what))?;
     }
-    Ok(tree.root.unwrap_or(Value::Null))
+    Ok(tree.root())
 }
 
 fn refused(error: &ScanError, skipped: usize) -> What {
@@ -151,127 +160,6 @@ fn first_document(text: &str) -> Result<(usize, &str), What> {
         at += line.len();
     }
     Ok((skipped, &text[start..]))
-}
-
-/// Builds a value from the events of one document.
-#[derive(Default)]
-struct Tree {
-    root: Option<Value>,
-    open: Vec<Open>,
-    /// How many of the open ones are in brackets or braces; all inside of the first are.
-    flow: usize,
-}
-
-/// A collection whose end has not been seen.
-enum Open {
-    List(Vec<Value>),
-    Object(Vec<(String, Value)>, Option<String>),
-}
-
-impl Tree {
-    /// Looks at how the text of an event is written.
-    fn check(&self, event: &Event<'_>, source: &str) -> Result<(), Unusual> {
-        match event {
-            Event::Scalar(text, ScalarStyle::Plain, ..) => match self.flow {
-                _ if text == "<<" => Err(Unusual::Anchor),
-                1.. if source.is_empty() || source.contains('?') || source.starts_with(':') => {
-                    Err(Unusual::Flow)
-                }
-                _ => Ok(()),
-            },
-            Event::Scalar(_, ScalarStyle::DoubleQuoted, ..) if has_strange_escape(source) => {
-                Err(Unusual::Escape)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn take(&mut self, event: Event<'_>) -> Result<(), Unusual> {
-        match event {
-            Event::Alias(_) | Event::Anchor(..) | Event::UnresolvedAlias(_) => {
-                return Err(Unusual::Anchor);
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                check_properties(anchor, tag.is_some())?;
-                self.add(match style {
-                    ScalarStyle::Plain => plain::resolve(&text),
-                    _ => Value::Text(text.into_owned()),
-                });
-            }
-            Event::SequenceStart(style, anchor, tag) => {
-                check_properties(anchor, tag.is_some())?;
-                self.open(style, Open::List(Vec::new()));
-            }
-            Event::MappingStart(style, anchor, tag) => {
-                check_properties(anchor, tag.is_some())?;
-                self.open(style, Open::Object(Vec::new(), None));
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                self.flow = self.flow.saturating_sub(1);
-                match self.open.pop() {
-                    Some(Open::List(elements)) => self.add(Value::List(elements)),
-                    Some(Open::Object(members, _)) => self.add(Value::Object(members)),
-                    None => {}
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, style: StructureStyle, collection: Open) {
-        self.flow += usize::from(self.flow > 0 || style == StructureStyle::Flow);
-        self.open.push(collection);
-    }
-
-    fn add(&mut self, value: Value) {
-        let too_deep = self.open.len() > TOO_DEEP;
-        match self.open.last_mut() {
-            None => self.root = Some(value),
-            Some(_) if too_deep => {}
-            Some(Open::List(elements)) => elements.push(value),
-            Some(Open::Object(members, name)) => match name.take() {
-                Some(name) => members.push((name, value)),
-                // No field is called like what else a key can be, so that it is found unknown.
-                None => {
-                    *name = Some(match value {
-                        Value::Text(text) => text,
-                        other => format!("({})", other.kind()),
-                    });
-                }
-            },
-        }
-    }
-}
-
-/// Whether a text in double quotes has an escape that kubelet refuses (scannerc.go).
-fn has_strange_escape(quoted: &str) -> bool {
-    let mut rest = quoted;
-    while let Some((_, escape)) = rest.split_once('\\') {
-        let strange = match escape.as_bytes() {
-            [
-                b'u',
-                b'd' | b'D',
-                b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F',
-                ..,
-            ]
-            | [] => true,
-            [known, ..] => !b"0abtnvfre \"'\\N_LPxuU\r\n".contains(known),
-        };
-        if strange {
-            return true;
-        }
-        rest = escape.strip_prefix('\\').unwrap_or(escape);
-    }
-    false
-}
-
-fn check_properties(anchor: usize, tag: bool) -> Result<(), Unusual> {
-    match (anchor, tag) {
-        (0, false) => Ok(()),
-        (0, true) => Err(Unusual::Tag),
-        _ => Err(Unusual::Anchor),
-    }
 }
 
 #[cfg(test)]

@@ -81,3 +81,20 @@ fn escapes_are_those_of_yaml_1_1() {
         Ok(text("\u{1f600}\u{d7ff}"))
     );
 }
+
+#[test]
+fn a_key_has_its_colon_on_its_own_line() {
+    for document in [
+        "a: {b\n  : c}",
+        "{\"a\"\n: b}",
+        "? a\n: b",
+        "[a]: b",
+        "{a: b, {c: d}: e}",
+    ] {
+        let Err(What::UnusualYaml { what, .. }) = parse(document) else {
+            panic!("{document:?} {:?}", parse(document));
+        };
+        assert!(matches!(what, Unusual::Key), "{document:?} {what:?}");
+    }
+    assert!(parse("a : b\n\"c\" :\n  d").is_ok());
+}

@@ -1,7 +1,7 @@
 //! What an unquoted YAML scalar stands for in kubelet's decoder (go.yaml.in/yaml/v2, resolve.go): YAML 1.1, so
 //! `yes` is a boolean. A time stamp is a string there.
 
-use super::document::Value;
+use crate::provider::document::Value;
 
 /// The value of a plain scalar.
 pub(super) fn resolve(text: &str) -> Value {
