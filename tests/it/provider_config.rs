@@ -6,6 +6,7 @@
 //! `PULLKEEPER_PROVIDER_SEED` run more or other random cases.
 
 mod case;
+mod flags;
 mod mutation;
 mod named;
 mod ours;

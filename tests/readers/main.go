@@ -32,12 +32,14 @@ import (
 )
 
 type request struct {
-	Client   string          `json:"client"`   // kubelet, pull-secret, containers, docker, provider-config or -match
-	Document []byte          `json:"document"` // the file, or the secret's data
-	Legacy   bool            `json:"legacy"`   // it is a .dockercfg, not a config.json
-	Image    string          `json:"image"`
-	Repeat   int             `json:"repeat"` // how often to look up, because map order can decide
-	Provider providerRequest `json:"provider"`
+	Client    string          `json:"client"`   // kubelet, pull-secret, containers, docker, provider-config, provider-match or kubelet-flag
+	Document  []byte          `json:"document"` // the file, or the secret's data
+	Legacy    bool            `json:"legacy"`   // it is a .dockercfg, not a config.json
+	Image     string          `json:"image"`
+	Repeat    int             `json:"repeat"` // how often to look up, because map order can decide
+	Provider  providerRequest `json:"provider"`
+	Arguments []string        `json:"arguments"` // kubelet's, without its name
+	Flag      string          `json:"flag"`
 }
 
 type response struct {
@@ -86,6 +88,8 @@ func main() {
 			check(answers.Encode(providerConfig(r.Provider, dir)))
 		case "provider-match":
 			check(answers.Encode(providerMatch(r.Provider)))
+		case "kubelet-flag":
+			check(answers.Encode(kubeletFlag(r.Arguments, r.Flag)))
 		default:
 			check(answers.Encode(answer(r, files)))
 		}

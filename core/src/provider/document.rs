@@ -52,7 +52,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, What> {
 fn syntax(text: &Text, error: SyntaxError) -> What {
     let position = text.position(error.offset);
     What::Json {
-        line: position.line,
+        line: position.line as usize,
         what: error.what,
     }
 }

@@ -44,7 +44,7 @@ impl fmt::Display for Fault {
 /// What is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum What {
-    /// Two providers ask for the same annotation key twice, or for one as both required and optional.
+    /// A provider asks for an annotation twice.
     #[error("the key {key:?} is listed twice; list it once, as required or as optional")]
     AnnotationKeyTwice {
         /// The key.
@@ -90,7 +90,7 @@ pub enum What {
     #[error("line {line} is not JSON: {what}; correct it, nothing may follow the object")]
     Json {
         /// The line, from 1.
-        line: u32,
+        line: usize,
         /// What is wrong there.
         what: &'static str,
     },

@@ -6,6 +6,27 @@ pub const CONFIG: &str = "image-credential-provider-config";
 /// The flag that names the directory of the programs.
 pub const BIN_DIR: &str = "image-credential-provider-bin-dir";
 
+/// What the two flags of a running kubelet name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paths<'a> {
+    /// The configuration file, or directory.
+    pub config: &'a str,
+    /// The directory of the programs.
+    pub bin_dir: &'a str,
+}
+
+/// The paths on a command line; `None` when kubelet has no credential providers.
+///
+/// An empty value is none. One flag needs the other: kubelet ends at its start without, and so none of a running one
+/// is empty alone.
+pub fn paths(arguments: &[String]) -> Option<Paths<'_>> {
+    let paths = Paths {
+        config: value(arguments, CONFIG).unwrap_or_default(),
+        bin_dir: value(arguments, BIN_DIR).unwrap_or_default(),
+    };
+    (!paths.config.is_empty() || !paths.bin_dir.is_empty()).then_some(paths)
+}
+
 /// The value that counts for a flag, which is the last one; `None` when it is not on the command line.
 ///
 /// `name` is without its dashes. Not for flags whose values are joined, such as `feature-gates`: see [`values`].
@@ -88,6 +109,17 @@ mod tests {
         ] {
             assert_eq!(value(&argv(line), CONFIG), config, "{line}");
         }
+    }
+
+    #[test]
+    fn both_paths_are_told_or_none() {
+        let line = argv(
+            "kubelet --image-credential-provider-config=/c --image-credential-provider-bin-dir /b",
+        );
+        let paths = paths(&line).unwrap();
+        assert_eq!((paths.config, paths.bin_dir), ("/c", "/b"));
+        let none = argv("kubelet --image-credential-provider-config= --v=2");
+        assert_eq!(super::paths(&none), None);
     }
 
     #[test]
