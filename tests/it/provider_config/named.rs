@@ -253,6 +253,8 @@ fn encodings() -> Vec<(String, bool, Case)> {
                 .as_bytes(),
         ),
         case("first line deeper", false, format!(" {YAML}").as_bytes()),
+        case("a long key", true, long_key(1000).as_bytes()),
+        case("a too long key", false, long_key(1100).as_bytes()),
         case(
             "no UTF-8",
             false,
