@@ -5,6 +5,7 @@
 //! both accept must be the same providers under the same hash. `PULLKEEPER_PROVIDER_CASES` and
 //! `PULLKEEPER_PROVIDER_SEED` run more or other random cases.
 
+mod around;
 mod case;
 mod flags;
 mod mutation;

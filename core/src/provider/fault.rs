@@ -86,6 +86,11 @@ pub enum What {
         /// What stands there.
         found: String,
     },
+    /// kubelet's own form of the configuration, which it reads under names that change with its code.
+    #[error(
+        "this version is kubelet's own and not for files; write `kubelet.config.k8s.io/v1` and its fields"
+    )]
+    InternalVersion,
     /// A file that is read as JSON, because it begins with a brace.
     #[error("line {line} is not JSON: {what}; correct it, nothing may follow the object")]
     Json {
@@ -189,9 +194,12 @@ pub enum What {
 }
 
 impl What {
-    /// Whether kubelet might start all the same: it is its YAML alone that is refused, and kubelet reads some more of
-    /// that than this module does. Better written otherwise than trusted.
+    /// Whether kubelet might start all the same: it is only how the file is written that is refused, and kubelet reads
+    /// some more than this module does. Better written otherwise than trusted.
     pub fn is_stricter(&self) -> bool {
-        matches!(self, Self::UnusualYaml { .. } | Self::Yaml { .. })
+        matches!(
+            self,
+            Self::InternalVersion | Self::UnusualYaml { .. } | Self::Yaml { .. }
+        )
     }
 }

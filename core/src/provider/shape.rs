@@ -43,8 +43,12 @@ const VERSIONS: [&str; 3] = [
 
 /// Decodes a document for kubelet of this minor version.
 pub(super) fn decode(document: &Value, minor: u32) -> (File, Findings) {
-    let mut decoder = Decoder::default();
     let mut file = File::default();
+    if is_internal(document) {
+        let what = What::InternalVersion;
+        return (file, vec![("apiVersion".to_owned(), what)]);
+    }
+    let mut decoder = Decoder::default();
     let names = ["apiVersion", "kind", "providers"];
     let [version, kind, providers] = decoder.fields("", Some(document), names);
     let version = decoder.text("apiVersion", version);
@@ -61,6 +65,17 @@ pub(super) fn decode(document: &Value, minor: u32) -> (File, Findings) {
         file.providers.push(provider);
     }
     (file, decoder.findings)
+}
+
+/// kubelet reads the form that it decodes into, too (apimachinery, `pkg/runtime`, `APIVersionInternal`).
+fn is_internal(document: &Value) -> bool {
+    let Value::Object(members) = document else {
+        return false;
+    };
+    let internal = Value::Text("kubelet.config.k8s.io/__internal".to_owned());
+    members
+        .iter()
+        .any(|(name, value)| name == "apiVersion" && *value == internal)
 }
 
 #[derive(Default)]

@@ -188,6 +188,11 @@ fn each_rule_has_its_fault() {
         let found = faults(&changed(from, to));
         assert!(found.contains(&(field.to_owned(), what)), "{to}: {found:?}");
     }
+    let internal = changed("config.k8s.io/v1", "config.k8s.io/__internal");
+    assert_eq!(
+        faults(&internal),
+        [("apiVersion".to_owned(), What::InternalVersion)]
+    );
     let number = What::WrongType {
         expected: "a string",
         found: "a number",
