@@ -170,7 +170,23 @@ providers:
         value: ""
 "#;
 
-const BASES: &[&str] = &[YAML, YAML, JSON, FLOW, FLOW, SCALARS, SCALARS];
+const LAYERS: &str = r#"kind: CredentialProviderConfig
+apiVersion: kubelet.config.k8s.io/v1
+providers: [
+  # first
+  {
+    "name" : ours,
+    'matchImages': [
+      a.example:80,   # comment
+      "b.example" , 'c.example/x',
+    ],
+    apiVersion: credentialprovider.kubelet.k8s.io/v1, "defaultCacheDuration":"10m",
+    "args":["a",'b' , c d], env: [ { "name":"A","value":"b" }, {value: x, name: "B"} ]
+  }
+]
+"#;
+
+const BASES: &[&str] = &[YAML, YAML, JSON, FLOW, LAYERS, LAYERS, SCALARS, SCALARS];
 
 #[rustfmt::skip]
 const WORDS: &[&str] = &[
