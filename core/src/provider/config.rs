@@ -184,9 +184,13 @@ pub fn load(
             ..whole(What::Missing)
         });
     }
-    let empty = Programs::new();
-    let checked = rules::check(&decoded, programs.unwrap_or(&empty), kubelet);
-    faults.extend(checked.faults);
+    let mut checked = rules::check(&decoded, programs, kubelet);
+    // What could not be decoded counts as not set, which is not to be told as well.
+    checked.faults.retain(|fault| {
+        let same = |other: &Fault| other.file == fault.file && other.field == fault.field;
+        !faults.iter().any(same)
+    });
+    faults.append(&mut checked.faults);
     if !faults.is_empty() {
         return Err(faults);
     }

@@ -24,7 +24,12 @@ pub(super) struct Checked {
     pub(super) doubts: Vec<Doubt>,
 }
 
-pub(super) fn check(raws: &[(&Path, Raw)], programs: &Programs, kubelet: Kubelet) -> Checked {
+/// Checks all providers. Without `programs` their directory is known to be missing, and nothing is said about each.
+pub(super) fn check(
+    raws: &[(&Path, Raw)],
+    programs: Option<&Programs>,
+    kubelet: Kubelet,
+) -> Checked {
     let mut checked = Checked::default();
     for (at, (file, raw)) in raws.iter().enumerate() {
         let mut rules = Rules {
@@ -60,7 +65,7 @@ struct Rules<'r> {
 }
 
 impl Rules<'_> {
-    fn provider(&mut self, programs: &Programs, kubelet: Kubelet) -> Provider {
+    fn provider(&mut self, programs: Option<&Programs>, kubelet: Kubelet) -> Provider {
         let raw = self.raw;
         self.name(programs);
         if !PROTOCOLS.contains(&raw.api_version.as_str()) {
@@ -86,12 +91,15 @@ impl Rules<'_> {
         }
     }
 
-    fn name(&mut self, programs: &Programs) {
+    fn name(&mut self, programs: Option<&Programs>) {
         let name = &self.raw.name;
         if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', ' ', '\0']) {
             let found = name.clone();
             return self.fault("name", What::Name { found });
         }
+        let Some(programs) = programs else {
+            return;
+        };
         match programs.get(name).copied().unwrap_or(Program::Missing) {
             Program::Executable => {}
             Program::Missing => self.fault("name", What::ProgramMissing),

@@ -198,6 +198,7 @@ fn each_rule_has_its_fault() {
         found: "a number",
     };
     let found = faults(&changed("\"0s\"", "0"));
+    assert_eq!(found.len(), 1, "{found:?}");
     assert!(found.contains(&("providers[0].defaultCacheDuration".to_owned(), number)));
 }
 
@@ -311,6 +312,7 @@ fn a_missing_directory_of_programs_is_a_fault() {
         bytes: GOOD.as_bytes(),
     };
     let faults = load(Source::File(file), None, Kubelet::of_minor(36)).unwrap_err();
+    assert_eq!(faults.len(), 1);
     assert_eq!(faults[0].what, What::BinDirMissing);
 }
 
