@@ -4,12 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::json;
+use pullkeeper_core::provider::render::{FILE_NAME, OurToken, Ours, PROVIDER_NAME, render};
 
 use crate::product::helper;
 use crate::scratch::Scratch;
-
-const NAME: &str = "pullkeeper-credential-provider";
 
 /// What the two flags of kubelet name.
 #[derive(Debug)]
@@ -39,29 +37,17 @@ impl KubeletProvider {
     ) -> Result<Self> {
         let folder = Scratch::new("provider")?;
         std::fs::create_dir(folder.join("bin"))?;
-        let mut provider = json!({
-            "name": NAME,
-            "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
-            "matchImages": hosts,
-            "defaultCacheDuration": "0s",
-            "env": [
-                { "name": "PULLKEEPER_BROKER_SOCKET", "value": socket },
-                { "name": "PULLKEEPER_HELPER_TIMEOUT", "value": "5" },
-            ],
+        let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+        let text = render(Ours {
+            match_images: &hosts,
+            socket: Some(socket),
+            timeout: Some(5),
+            token: audience.map(|audience| OurToken {
+                audience,
+                require_service_account: true,
+            }),
         });
-        if let Some(audience) = audience {
-            provider["tokenAttributes"] = json!({
-                "serviceAccountTokenAudience": audience,
-                "cacheType": "Token",
-                "requireServiceAccount": true,
-            });
-        }
-        let config = json!({
-            "apiVersion": "kubelet.config.k8s.io/v1",
-            "kind": "CredentialProviderConfig",
-            "providers": [provider],
-        });
-        folder.write("config.json", config.to_string())?;
+        folder.write(FILE_NAME, text)?;
         let provider = Self { folder };
         provider.execute(program)?;
         Ok(provider)
@@ -78,13 +64,13 @@ impl KubeletProvider {
     pub fn execute(&self, program: &Path) -> Result<()> {
         let link = self.folder.join("link");
         std::os::unix::fs::symlink(program, &link)?;
-        std::fs::rename(link, self.programs().join(NAME))?;
+        std::fs::rename(link, self.programs().join(PROVIDER_NAME))?;
         Ok(())
     }
 
     /// For `--image-credential-provider-config`.
     pub fn config(&self) -> PathBuf {
-        self.folder.join("config.json")
+        self.folder.join(FILE_NAME)
     }
 
     /// For `--image-credential-provider-bin-dir`.
