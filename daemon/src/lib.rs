@@ -8,6 +8,8 @@
 //!   │         ├──────────┴─▶ report (log, event), status ─▶ admin
 //!   │         └─▶ broker ◀─ helper, through a Unix socket
 //!   └─ cluster (API server), notice (inotify)        listener, server: HTTP for admin and broker
+//!
+//! permit ─▶ kubelet_provider{look, plan, overlay, guard, change} ─▶ kubelet's flags ─▶ service ─▶ systemd
 //! ```
 //!
 //! Modules are listed in the order in which data flows through them. What is decided is decided in

@@ -19,8 +19,12 @@ async fn stored(cluster: &Cluster, overlay: &str) -> Result<Vec<Value>> {
 
 /// What it would store of a folder of `deploy/`.
 async fn stored_from(cluster: &Cluster, folder: &str) -> Result<Vec<Value>> {
+    taken(cluster, folder, &render(folder).await?).await
+}
+
+/// What it would store of these documents, which `folder` names in messages.
+async fn taken(cluster: &Cluster, folder: &str, rendered: &str) -> Result<Vec<Value>> {
     install(cluster).await?;
-    let rendered = render(folder).await?;
     let known = rendered.split(BETWEEN);
     let known: Vec<_> = known.filter(|part| kind(part) != CONSTRAINTS).collect();
     let kubectl = cluster.kubectl()?;

@@ -11,6 +11,7 @@ use crate::eventually;
 use crate::http::{Answer, Method, StatusCode};
 use crate::patience;
 use crate::process::Program;
+use crate::scratch::Scratch;
 
 /// The namespace of what Pullkeeper runs in the cluster.
 pub const NAMESPACE: &str = "pullkeeper";
@@ -74,6 +75,29 @@ pub async fn render(folder: &str) -> Result<String> {
     let kubectl = Program::new("kubectl", Cluster::bin("kubectl")?);
     let kustomize = kubectl.arg("kustomize").arg(deploy.join(folder));
     Ok(kustomize.run(patience()).await?.success()?.stdout)
+}
+
+/// [`render`] of a site's own overlay: that of any Kubernetes with these components.
+///
+/// # Errors
+/// When it cannot be put together.
+pub async fn render_with(components: &[&str]) -> Result<String> {
+    let site = Scratch::new("site")?;
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let copy = Program::installed("cp")?
+        .arg("-r")
+        .args([deploy, site.join("deploy")]);
+    copy.run(patience()).await?.success()?;
+    let components = components
+        .iter()
+        .map(|name| format!("../../components/{name}"));
+    let overlay = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+        "resources": ["../kubernetes"], "components": components.collect::<Vec<_>>(),
+    });
+    let folder = "deploy/overlays/site";
+    site.write(format!("{folder}/kustomization.yaml"), overlay.to_string())?;
+    render(&site.join(folder).display().to_string()).await
 }
 
 /// The file with the Prometheus operator's definition of these objects, such as `servicemonitors`.

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use support::cluster::Cluster;
+use support::deploy::render_with;
 use support::http::Method;
 
-use super::{OVERLAYS, one, stored};
+use super::{OVERLAYS, one, stored, taken};
 
 /// The folders of the node that an agent sees.
 const FOLDERS: [&str; 3] = ["/run/pullkeeper", "/var/lib/kubelet", "/var/lib/pullkeeper"];
@@ -52,6 +53,47 @@ async fn no_pod_has_more_than_it_needs() -> Result<()> {
                     Value::Null
                 },
             "{overlay}: {selinux}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_changes_kubelet_sees_the_host_and_writes_two_of_its_folders() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    let component = "kubelet-provider";
+    let rendered = render_with(&[component]).await?;
+    let objects = taken(cluster, component, &rendered).await?;
+    let pod = &one(&objects, "DaemonSet")?["spec"]["template"]["spec"];
+    confined(pod)?;
+    let more: Vec<_> = folders(pod)
+        .into_iter()
+        .filter(|path| !FOLDERS.contains(path))
+        .collect();
+    ensure!(
+        more == ["/", "/etc", "/opt/pullkeeper", "/run/dbus"],
+        "{more:?}"
+    );
+    let mounts = pod["containers"][0]["volumeMounts"].as_array();
+    let mounts = mounts.context("no mounts")?.iter();
+    let host = mounts.filter(|mount| {
+        mount["mountPath"]
+            .as_str()
+            .is_some_and(|path| path.starts_with("/host"))
+    });
+    let read_only: Vec<_> = host
+        .map(|mount| (&mount["mountPath"], mount["readOnly"] == true))
+        .collect();
+    let expected = [
+        ("/host", true),
+        ("/host/etc", false),
+        ("/host/opt/pullkeeper", false),
+    ];
+    ensure!(read_only.len() == expected.len(), "{read_only:?}");
+    for (path, only) in expected {
+        ensure!(
+            read_only.contains(&(&json!(path), only)),
+            "{path}: {read_only:?}"
         );
     }
     Ok(())
