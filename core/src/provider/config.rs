@@ -31,16 +31,17 @@ pub enum Source<'f> {
     Directory(&'f [File<'f>]),
 }
 
-/// What stands under a name in the directory of the programs, behind links.
+/// What stands under a name in the directory of the programs, behind links, for kubelet (`exec.LookPath`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// Nothing, or a link that leads nowhere.
     Missing,
     /// A directory.
     Directory,
-    /// A file that may not be executed: none of its three `x` bits is set.
+    /// What may not be executed, as `faccessat` with `X_OK` tells: none of its three `x` bits is set, or it is on a mount
+    /// with `noexec`.
     NotExecutable,
-    /// A file that may be executed.
+    /// What may be executed.
     Executable,
 }
 

@@ -55,7 +55,8 @@ pub enum Why {
 /// The names of the files that kubelet reads, in the order in which it reads them.
 ///
 /// Those count that end in `.json`, `.yaml` or `.yml`, hidden ones too. Directories are skipped, not entered. An empty
-/// file is read, and then refused by [`super::config::load`]; so is a directory without any file.
+/// file is read, and then refused by [`super::config::load`]; so is a directory without any file. Names that are not
+/// UTF-8 are for the caller to refuse: kubelet would read them.
 ///
 /// # Errors
 /// All entries that kubelet would open in vain.
