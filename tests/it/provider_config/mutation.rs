@@ -38,6 +38,9 @@ fn file(random: &mut Rng) -> Vec<u8> {
     text = text
         .replace(": ours", &format!(": {name}"))
         .replace("\"theirs\"", &format!("\"{name}\""));
+    if random.bool() {
+        text = text.replace(" us\n", &format!(" {}\n", scalar(random)));
+    }
     let changes = pick(random, &[0, 1, 1, 1, 1, 1, 2, 2, 3]);
     for _ in 0..changes {
         text = match random.u8(..7) {
@@ -50,6 +53,25 @@ fn file(random: &mut Rng) -> Vec<u8> {
         };
     }
     text.into_bytes()
+}
+
+/// A string of several lines in one of the five notations.
+fn scalar(random: &mut Rng) -> String {
+    let open = pick(
+        random,
+        &[
+            "|", "|-", "|+", ">", ">-", ">+", "|2", ">1-", "\"", "'", "a", "| # x",
+        ],
+    );
+    let mut text = open.to_owned();
+    for _ in 0..random.usize(..5) {
+        let (indent, word) = (random.usize(4..10), pick(random, PIECES));
+        text.push_str(&format!("\n{:indent$}{word}", ""));
+    }
+    if open == "\"" || open == "'" {
+        text.push_str(open);
+    }
+    text
 }
 
 /// Another value, or a name of a field.
@@ -194,6 +216,9 @@ const WORDS: &[&str] = &[
     "credentialprovider.kubelet.k8s.io/v1", "CredentialProviderConfig", "ours", "theirs", "r.example", "*.example", "0s", "10m", "1h", "12h", "us", "Token",
     "true", "[get]", "[a.example/b]", "[c]", "cacheType", "requireServiceAccount", "requiredServiceAccountAnnotationKeys", "\"b\"", "'a'",
 ];
+
+#[rustfmt::skip]
+const PIECES: &[&str] = &["", "", "a", "b c", " ", "d ", "\\", "\\ e", "f\\n", "#", "g #", "-", "- h", ":", "i:j", "''", "\\\"", "1", "~", "\u{e9}", "%", "&k", "[l", "?"];
 
 #[rustfmt::skip]
 const VALUES: &[&str] = &[
