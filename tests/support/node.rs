@@ -211,6 +211,20 @@ impl Node {
         Ok(self.kubelet.process()?.stderr())
     }
 
+    /// Starts kubelet after [`Node::kubelet_as_service`]; it has read all of its configuration on return, and its node is Ready.
+    ///
+    /// # Errors
+    /// When it does not start, or is not ready in time.
+    pub async fn start_service(&self, services: &Services) -> Result<()> {
+        services.start("kubelet.service").await?;
+        // That the node was Ready says nothing of this kubelet.
+        let answers = eventually_within(patience() * 2, "kubelet answers", async || {
+            self.kubelet_metrics().await.map(drop)
+        });
+        answers.await?;
+        self.ready().await
+    }
+
     /// The metrics of kubelet, whoever has started it.
     ///
     /// # Errors

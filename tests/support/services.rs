@@ -114,7 +114,14 @@ impl Services {
     /// # Errors
     /// When systemd does not know it, or it does not end in time.
     pub async fn run(&self, unit: &str, limit: Duration) -> Result<i32> {
-        self.manager("StartUnit", &["ss", unit, "replace"]).await?;
+        let before = self.invocation(unit).await?;
+        self.begin(unit).await?;
+        // Until systemd has got to it, it has ended, for the last time.
+        eventually_within(limit, &format!("{unit} has begun"), async || {
+            anyhow::ensure!(self.invocation(unit).await? != before, "not yet");
+            Ok(())
+        })
+        .await?;
         self.ended(unit, limit).await
     }
 

@@ -160,8 +160,10 @@ pub enum Refusal {
 }
 
 fn all(faults: &[Fault]) -> String {
-    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-    faults.join("; ")
+    let faults = faults
+        .iter()
+        .map(|fault| format!("{fault}: {}", fault.what));
+    faults.collect::<Vec<_>>().join("; ")
 }
 
 /// Makes the plan for a node. `texts` are files that others write too, as they are now: environment files of the unit, and

@@ -121,3 +121,94 @@ async fn where_nothing_can_be_written_nothing_is_restarted() -> Result<()> {
     );
     Ok(())
 }
+
+/// What becomes of the vendor's configuration, and a word of why kubelet would not start with it.
+type Break = (&'static str, &'static str, &'static str);
+
+/// One for each rule of kubelet's that a file can break.
+const BREAKS: [Break; 16] = [
+    ("apiVersion: kubelet.config.k8s.io/v1\n", "", "apiVersion"),
+    (
+        "kubelet.config.k8s.io/v1",
+        "kubelet.config.k8s.io/v2",
+        "apiVersion",
+    ),
+    (
+        "kind: CredentialProviderConfig",
+        "kind: KubeletConfiguration",
+        "kind",
+    ),
+    ("providers:", "Providers:", "Providers"),
+    ("matchImages:", "matchimages:", "matchimages"),
+    (
+        "name: vendor-provider",
+        "name: vendor-provider\n  name: vendor-provider",
+        "name",
+    ),
+    (
+        "name: vendor-provider",
+        "name: missing-provider",
+        "missing-provider",
+    ),
+    ("name: vendor-provider", "name: README", "README"),
+    ("name: vendor-provider", "name: ../vendor-provider", "name"),
+    (
+        "credentialprovider.kubelet.k8s.io/v1",
+        "credentialprovider.kubelet.k8s.io/v2",
+        "apiVersion",
+    ),
+    ("matchImages: [", "matchImages: [\"host:*\", ", "host:*"),
+    ("  defaultCacheDuration: 0s\n", "", "defaultCacheDuration"),
+    (
+        "defaultCacheDuration: 0s",
+        "defaultCacheDuration: 1d",
+        "defaultCacheDuration",
+    ),
+    (
+        "defaultCacheDuration: 0s",
+        "defaultCacheDuration: 0s\n  tokenAttributes: {cacheType: Token, requireServiceAccount: true}",
+        "serviceAccountTokenAudience",
+    ),
+    (
+        "defaultCacheDuration: 0s",
+        "defaultCacheDuration: 0s\n  tokenAttributes: {serviceAccountTokenAudience: a, cacheType: token, requireServiceAccount: true}",
+        "cacheType",
+    ),
+    ("providers:\n", "providers: [\n", "config"),
+];
+
+#[tokio::test]
+async fn each_rule_of_kubelet_is_seen_before_a_restart() -> Result<()> {
+    let scene = Scene::new(Start::Plain).await?;
+    let invocation = scene.invocation().await?;
+    let whole = scene.vendor_config()?;
+    for (found, put, word) in BREAKS {
+        ensure!(whole.contains(found), "{found}");
+        scene.set_vendor_config(&whole.replacen(found, put, 1))?;
+        let before = scene.traces()?;
+        let said = scene.perform("install").await?;
+        let first = said.stderr.lines().next().unwrap_or_default();
+        println!("{put:?}: {first}");
+        ensure!(
+            said.status == 1,
+            "status {} for {put:?}: {}",
+            said.status,
+            said.stderr
+        );
+        ensure!(
+            first.contains("mend that first") && first.contains(word),
+            "{put:?}: {first}"
+        );
+        ensure!(
+            scene.traces()? == before,
+            "something was written for {put:?}"
+        );
+    }
+    scene.set_vendor_config(&whole)?;
+    ensure!(
+        scene.invocation().await? == invocation,
+        "kubelet was restarted"
+    );
+    scene.perform("install").await?.success()?;
+    scene.pulls("ours-after").await
+}

@@ -41,8 +41,7 @@ impl Paced {
             services.join("relented").display()
         );
         services.write("picky", &picky)?;
-        services.start(UNIT).await?;
-        node.ready().await?;
+        node.start_service(&services).await?;
         Ok(Self {
             fleet,
             services,

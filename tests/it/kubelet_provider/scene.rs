@@ -114,15 +114,15 @@ impl Scene {
         let commands = ["plan", "install", "remove"].map(|command| {
             let service = format!(
                 "Type=oneshot\nExecStart={} kubelet-provider {command} --config {}\n\
-                 StandardOutput=truncate:FOLDER/{command}.out\nStandardError=truncate:FOLDER/{command}.err",
+                 StandardOutput=truncate:FOLDER/{command}.out\nStandardError=truncate:FOLDER/{command}.err\n\
+                 [Unit]\nStartLimitIntervalSec=0",
                 program.path().display(),
                 site.config().display(),
             );
             (format!("{command}.service"), service)
         });
         let services = node.kubelet_as_service(kubelet, &commands).await?;
-        services.start(UNIT).await?;
-        node.ready().await?;
+        node.start_service(&services).await?;
 
         configure(&site, &ours.host(), "")?;
         let namespace = cluster.namespace("team").await?;
@@ -262,6 +262,16 @@ impl Scene {
         self.node
             .create(&PodSpec::new(&self.namespace, name, &image))
             .await
+    }
+
+    /// The vendor's configuration.
+    pub(super) fn vendor_config(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.site.join("vendor/config"))?)
+    }
+
+    /// Writes it.
+    pub(super) fn set_vendor_config(&self, text: &str) -> Result<()> {
+        self.site.write("vendor/config", text).map(drop)
     }
 
     /// The vendor's files, as they are.

@@ -27,8 +27,7 @@ async fn a_kubelet_is_restarted_once_and_says_itself_that_its_node_is_back() -> 
     let kubelet = node
         .kubelet_as_service(|command| format!("ExecStart={command}"), &[])
         .await?;
-    kubelet.start(UNIT).await?;
-    node.ready().await?;
+    node.start_service(&kubelet).await?;
     let file = node.auth_file();
     let tables = |_: &Site| target("kubelet", &file) + &activation(UNIT);
     fleet
