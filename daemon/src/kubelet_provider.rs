@@ -22,10 +22,13 @@ mod survey;
 mod trial;
 mod verify;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use pullkeeper_core::placement::extra_args;
 use pullkeeper_core::placement::plan::{Plan, Wish, names_ours, words};
 use pullkeeper_core::provider::render::{OurToken, Ours, render};
@@ -58,6 +61,8 @@ pub(crate) struct Node<'a> {
     wish: Wish,
     /// Where somebody can be asked about the node.
     registered: Option<Registered>,
+    /// What was answered not long ago.
+    known: Option<Known>,
     /// The permit under which it is changed; none where a human does so.
     permit: Option<u64>,
 }
@@ -91,6 +96,7 @@ impl<'a> Node<'a> {
             directory,
             settings: provider,
             registered: None,
+            known: None,
             permit: None,
         }
     }
@@ -126,6 +132,26 @@ impl<'a> Node<'a> {
             }
         }
         Ok(look)
+    }
+
+    /// Keeps others out for as long as what it gives lives. Where there is no directory yet there is nothing to keep them out of.
+    fn lock(&self) -> Result<Option<Flock<File>>, ChangeError> {
+        let path = format!("{}/lock", self.directory);
+        let failed = |source| ChangeError::Lock {
+            path: path.clone(),
+            source,
+        };
+        let mut options = File::options();
+        let options = options.create(true).truncate(false).write(true).mode(0o600);
+        let file = match options.open(self.root.seen(&path)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Err(ChangeError::Busy),
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
     }
 
     fn save(&self, record: &Record) -> Result<(), ChangeError> {

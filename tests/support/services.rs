@@ -18,7 +18,6 @@ const MANAGER: [&str; 3] = [
     "org.freedesktop.systemd1.Manager",
 ];
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
-const SERVICE: &str = "org.freedesktop.systemd1.Service";
 
 /// A running systemd with services. They end when this is dropped.
 #[derive(Debug)]
@@ -109,37 +108,18 @@ impl Services {
         .await
     }
 
-    /// Runs a unit of `Type=oneshot` to its end; its exit status.
+    /// Waits until a unit that was started does not run any more.
     ///
     /// # Errors
     /// When systemd does not know it, or it does not end in time.
-    pub async fn run(&self, unit: &str, limit: Duration) -> Result<i32> {
-        let before = self.invocation(unit).await?;
-        self.begin(unit).await?;
-        // Until systemd has got to it, it has ended, for the last time.
-        eventually_within(limit, &format!("{unit} has begun"), async || {
-            anyhow::ensure!(self.invocation(unit).await? != before, "not yet");
-            Ok(())
-        })
-        .await?;
-        self.ended(unit, limit).await
-    }
-
-    /// Waits for the end of a unit that was started; its exit status, or the signal that has ended it.
-    ///
-    /// # Errors
-    /// When systemd does not know it, or it does not end in time.
-    pub async fn ended(&self, unit: &str, limit: Duration) -> Result<i32> {
+    pub async fn ended(&self, unit: &str, limit: Duration) -> Result<()> {
         eventually_within(limit, &format!("{unit} has ended"), async || {
             let state = self.property(unit, "ActiveState").await?;
             let over = ["\"inactive\"", "\"failed\""];
             anyhow::ensure!(over.iter().any(|word| state.contains(word)), "{state}");
             Ok(())
         })
-        .await?;
-        let status = self.value(unit, SERVICE, "ExecMainStatus").await?;
-        let status = status.split_whitespace().last().context("no status")?;
-        Ok(status.parse()?)
+        .await
     }
 
     /// Asks for a unit to be started, and does not wait.
@@ -170,13 +150,9 @@ impl Services {
     }
 
     async fn property(&self, unit: &str, property: &str) -> Result<String> {
-        self.value(unit, UNIT, property).await
-    }
-
-    async fn value(&self, unit: &str, interface: &str, property: &str) -> Result<String> {
         let loaded = self.manager("LoadUnit", &["s", unit]).await?;
         let path = loaded.split('"').nth(1).context("no path of the unit")?;
-        self.busctl(&["get-property", MANAGER[0], path, interface, property])
+        self.busctl(&["get-property", MANAGER[0], path, UNIT, property])
             .await
     }
 

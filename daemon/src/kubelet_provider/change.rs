@@ -42,6 +42,8 @@ impl Node<'_> {
         systemd: &Systemd,
         plan: &Plan,
     ) -> Result<Done, ChangeError> {
+        overlay::make(&self.root, self.directory())?;
+        let _lock = self.lock()?;
         let mut record = self.resume(systemd).await?;
         overlay::write(&self.root, plan)?;
         trial::run(&self.root, plan).await?;
@@ -84,6 +86,7 @@ impl Node<'_> {
 
     /// Undoes what was done, and leaves nothing behind.
     pub(super) async fn remove(&self, systemd: &Systemd) -> Result<Done, ChangeError> {
+        let _lock = self.lock()?;
         let mut record = self.resume(systemd).await?;
         let mut done = Done::Already;
         let ours = record.installed.as_ref().filter(|installed| installed.ours);
@@ -141,7 +144,20 @@ impl Node<'_> {
         let armed = guard.arm(systemd, &switching.unit, &switching.path, now, after);
         armed.await?;
         record.switching = Some(switching.clone());
-        let outcome = self.try_switch(systemd, record, &switching, content).await;
+        if let Err(error) = self.write(record, &switching.path, content)
+            && self
+                .text(&switching.path)
+                .is_ok_and(|text| text.as_deref() == now)
+        {
+            // kubelet's flags are as they were: nothing has to be put back.
+            guard.disarm()?;
+            record.switching = None;
+            // Where even this cannot be written, the guard that is not armed says the same to whoever comes next.
+            let saved = self.save(record);
+            guard.dismiss(systemd).await?;
+            return saved.and(Err(error));
+        }
+        let outcome = self.restart(systemd, record, &switching).await;
         let why = match outcome {
             Ok(()) if guard.disarm()? => return self.commit(systemd, record, switching).await,
             Ok(()) => "it took so long that systemd has undone it".to_owned(),
@@ -150,18 +166,8 @@ impl Node<'_> {
         Err(self.roll_back(systemd, record, &switching, why).await)
     }
 
-    async fn try_switch(
-        &self,
-        systemd: &Systemd,
-        record: &mut Record,
-        switching: &Switching,
-        content: Option<&str>,
-    ) -> Result<(), ChangeError> {
-        let Switching {
-            unit, path, wanted, ..
-        } = switching;
-        record.restarts += 1;
-        record.last_restart = Some(Time(Timestamp::now()));
+    /// Replaces the file of the flags, once the record says so.
+    fn write(&self, record: &Record, path: &str, content: Option<&str>) -> Result<(), ChangeError> {
         self.save(record)?;
         let file = self.file(path)?;
         if let Some(content) = content {
@@ -169,6 +175,21 @@ impl Node<'_> {
         } else {
             file.remove()?;
         }
+        Ok(())
+    }
+
+    async fn restart(
+        &self,
+        systemd: &Systemd,
+        record: &mut Record,
+        switching: &Switching,
+    ) -> Result<(), ChangeError> {
+        let Switching {
+            unit, path, wanted, ..
+        } = switching;
+        record.restarts += 1;
+        record.last_restart = Some(Time(Timestamp::now()));
+        self.save(record)?;
         systemd.reload().await?;
         let deadline = Instant::now() + self.settings.timeout;
         let named = systemd.unit(unit).await?;
@@ -247,8 +268,13 @@ impl Node<'_> {
         Ok(guard.dismiss(systemd).await?)
     }
 
-    /// Ends what an earlier process has begun.
-    pub(super) async fn resume(&self, systemd: &Systemd) -> Result<Record, ChangeError> {
+    /// Ends what an earlier process has begun, unless another one is at it.
+    pub(super) async fn end_former(&self, systemd: &Systemd) -> Result<(), ChangeError> {
+        let _lock = self.lock()?;
+        self.resume(systemd).await.map(drop)
+    }
+
+    async fn resume(&self, systemd: &Systemd) -> Result<Record, ChangeError> {
         let mut record = Record::load(&self.root, self.directory())?;
         let guard = self.guard();
         let state = guard.state();

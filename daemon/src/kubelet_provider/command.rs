@@ -51,9 +51,11 @@ impl Stopped {
         match self {
             Self::Change(_) => Exit::Unavailable,
             Self::Unregistered(_) => Exit::TryAgain,
-            Self::Refused(_) | Self::NoKubelet | Self::NoUnit | Self::Elsewhere(_) => {
-                Exit::Findings
-            }
+            Self::Refused(_)
+            | Self::NoKubelet
+            | Self::NoUnit
+            | Self::NoHelper(_)
+            | Self::Elsewhere(_) => Exit::Findings,
         }
     }
 }

@@ -23,6 +23,20 @@ pub(super) enum ChangeError {
     /// A file or link of ours.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    /// Somebody else is at it.
+    #[error(
+        "another process changes kubelet's provider at this moment; try again when it has ended"
+    )]
+    Busy,
+    /// Whether anybody is cannot be told.
+    #[error("cannot lock {path}")]
+    Lock {
+        /// Which file.
+        path: String,
+        /// What came.
+        #[source]
+        source: io::Error,
+    },
     /// The program does not work.
     #[error(transparent)]
     Trial(#[from] TrialError),

@@ -4,11 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pullkeeper_core::placement::plan::Plan;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::Node;
 use super::error::ChangeError;
-use super::identity::Registered;
+use super::identity::{Known, Registered};
 use super::record::Record;
 use super::survey::Stopped;
 use crate::cluster::Cluster;
@@ -19,6 +19,8 @@ use crate::resource::{KubeletProviderStatus, NodePermit, ProviderWord};
 use crate::rollout::{Passed, Standing};
 use crate::service::Systemd;
 
+/// For so long what the API server said of the node counts.
+const FRESH: Duration = Duration::from_hours(1);
 /// The API server's limit for a message.
 const LONGEST: usize = 1024;
 
@@ -45,6 +47,8 @@ pub(crate) struct Keeper {
     registered: Registered,
     wanted: String,
     events: Events,
+    /// What the API server said of the node, and when: it is asked again after [`FRESH`].
+    known: Option<(Instant, Known)>,
 }
 
 /// What there is to do.
@@ -74,17 +78,19 @@ impl Keeper {
             },
             wanted,
             events: events.clone(),
+            known: None,
         })
     }
 
     /// Tells, and acts, until cancelled. Cancelled half-way, the record says how to go on, and systemd how to go back.
     pub(crate) async fn keep(
-        self,
+        mut self,
         mut passed: watch::Receiver<Passed>,
         told: watch::Sender<Option<Provided>>,
     ) {
         let mut done: Option<Answer> = None;
         loop {
+            self.ask().await;
             let (provided, work) = self.survey(done.take()).await;
             done.clone_from(&provided.done);
             let current = passed.borrow_and_update().clone();
@@ -115,9 +121,28 @@ impl Keeper {
         }
     }
 
-    async fn act(&self, serial: u64, work: Work) -> Result<(), String> {
+    /// Version and owner change seldom, and there are many nodes.
+    async fn ask(&mut self) {
+        let fresh = self
+            .known
+            .as_ref()
+            .is_some_and(|(since, _)| since.elapsed() < FRESH);
+        if !fresh {
+            // Why there is no answer is told by whoever asks next.
+            let answer = self.registered.ask().await.ok();
+            self.known = answer.map(|known| (Instant::now(), known));
+        }
+    }
+
+    fn node(&self) -> Node<'_> {
         let mut node = Node::new(&self.settings);
         node.registered = Some(self.registered.clone());
+        node.known = self.known.as_ref().map(|(_, known)| known.clone());
+        node
+    }
+
+    async fn act(&self, serial: u64, work: Work) -> Result<(), String> {
+        let mut node = self.node();
         node.permit = Some(serial);
         let systemd = Systemd::connect(None)
             .await
@@ -145,8 +170,7 @@ impl Keeper {
 
     /// How it stands, and what would have to be done.
     async fn survey(&self, done: Option<Answer>) -> (Provided, Option<Work>) {
-        let mut node = Node::new(&self.settings);
-        node.registered = Some(self.registered.clone());
+        let node = self.node();
         let surveyed = self.look(&node).await;
         let record = Record::load(&node.root, node.directory()).unwrap_or_default();
         let failed = record.failure.as_ref().map(|failure| failure.why.clone());
@@ -207,7 +231,7 @@ impl Keeper {
     /// The plan, where there is to be one, and whether all is as it is to be.
     async fn look(&self, node: &Node<'_>) -> Result<(Option<Plan>, bool), Stopped> {
         let systemd = Systemd::connect(None).await.map_err(ChangeError::from)?;
-        if let Err(error) = node.resume(&systemd).await {
+        if let Err(error) = node.end_former(&systemd).await {
             // It is told by the record.
             tracing::warn!(error = chain(&error), "kubelet has its former flags");
         }

@@ -43,7 +43,6 @@ pub(super) enum OverlayError {
 pub(super) fn write(root: &Root, plan: &Plan) -> Result<(), OverlayError> {
     let paths = plan.files.keys().chain(plan.links.keys());
     for directory in paths.map(|path| parent(path)).collect::<BTreeSet<_>>() {
-        // The one above them all has to be there: it may be a mount that has not come yet.
         for path in [parent(directory), directory] {
             make(root, path)?;
         }
@@ -116,7 +115,8 @@ pub(super) fn target(root: &Root, path: &str, mode: u32) -> Result<Target, Targe
     Target::new(root.seen(path), options)
 }
 
-fn make(root: &Root, path: &str) -> Result<(), OverlayError> {
+/// Makes a directory that is ours, not the one above it: that may be a mount that has not come yet.
+pub(super) fn make(root: &Root, path: &str) -> Result<(), OverlayError> {
     match DirBuilder::new().mode(0o755).create(root.seen(path)) {
         Err(source) if source.kind() != ErrorKind::AlreadyExists => {
             let path = path.to_owned();

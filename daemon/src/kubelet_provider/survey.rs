@@ -4,6 +4,7 @@ use std::process::Command;
 
 use pullkeeper_core::placement::plan::{Plan, Refusal, plan};
 use pullkeeper_core::placement::profile::{Detected, detect};
+use pullkeeper_core::provider::config::Program;
 use thiserror::Error;
 
 use super::error::ChangeError;
@@ -25,6 +26,10 @@ pub(super) enum Stopped {
     NoUnit,
     #[error("on this host the flags of kubelet belong to somebody else: {0}")]
     Elsewhere(&'static str),
+    #[error(
+        "{0} is not there, or no program; install the credential helper first, see `kubelet_provider.helper`"
+    )]
+    NoHelper(String),
     #[error("cannot ask the API server for this node's version and owner: {0}")]
     Unregistered(String),
 }
@@ -32,9 +37,10 @@ pub(super) enum Stopped {
 impl Node<'_> {
     /// Looks at the node, and makes the plan for it.
     pub(super) async fn plan(&self, systemd: &Systemd) -> Result<(Look, Plan), Stopped> {
-        let known = match &self.registered {
-            Some(registered) => registered.ask().await.map_err(Stopped::Unregistered)?,
-            None => Known {
+        let known = match (&self.known, &self.registered) {
+            (Some(known), _) => known.clone(),
+            (None, Some(registered)) => registered.ask().await.map_err(Stopped::Unregistered)?,
+            (None, None) => Known {
                 minor: self.minor(),
                 owner: None,
             },
@@ -46,6 +52,10 @@ impl Node<'_> {
             (_, Detected::Elsewhere(owner)) => return Err(Stopped::Elsewhere(owner.as_str())),
             (Some(profile), Detected::Profile(_)) | (None, Detected::Profile(profile)) => profile,
         };
+        let helper = &self.wish.helper;
+        if self.root.program(helper) != Program::Executable {
+            return Err(Stopped::NoHelper(helper.clone()));
+        }
         let unit = look.host.unit.as_ref().ok_or(Stopped::NoUnit)?;
         let (vendor, texts) = (&look.vendor, &look.texts);
         let plan = plan(&self.wish, profile, unit, &look.host, vendor, texts)?;

@@ -37,10 +37,7 @@ async fn systemd_goes_back_by_itself_when_the_agent_has_died() -> Result<()> {
     scene.hang()?;
     scene.begin("install").await?;
     scene.services.kill("install.service").await?;
-    println!(
-        "killed, with kubelet down: {:?}",
-        scene.services.ended("install.service", LONG).await?
-    );
+    scene.services.ended("install.service", LONG).await?;
     eventually_within(LONG, "everything is as it was", async || {
         ensure!(scene.foreign()? == before, "not yet");
         Ok(())
@@ -114,7 +111,39 @@ async fn where_nothing_can_be_written_nothing_is_restarted() -> Result<()> {
         "{}",
         said.stderr
     );
+    scene.configure("helper = \"/nowhere/helper\"")?;
+    let said = scene.perform("install").await?;
+    ensure!(
+        said.status == 1 && said.stderr.contains("install the credential helper first"),
+        "{}",
+        said.stderr
+    );
     ensure!(scene.traces()? == before, "something was written");
+    ensure!(
+        scene.invocation().await? == invocation,
+        "kubelet was restarted"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn flags_that_cannot_be_written_cost_no_restart() -> Result<()> {
+    let scene = Scene::new(Start::ExtraArgs).await?;
+    scene.link_environment()?;
+    let (before, invocation) = (scene.foreign()?, scene.invocation().await?);
+    for _ in 0..2 {
+        let said = scene.perform("install").await?;
+        println!("{}", said.stderr);
+        ensure!(
+            said.status == 69 && said.stderr.contains("it is a symbolic link"),
+            "{}",
+            said.stderr
+        );
+        ensure!(
+            scene.foreign()? == before,
+            "something of others is not as it was"
+        );
+    }
     ensure!(
         scene.invocation().await? == invocation,
         "kubelet was restarted"

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde_json::json;
 use support::agent::{Agent, Site};
 use support::cluster::Cluster;
 use support::eventually;
+use support::eventually::eventually_within;
 use support::fixture::{Credential, config_json};
 use support::node::{Image, Node, NodePlan, PodSpec};
 use support::product::{helper, pullkeeper};
@@ -113,7 +114,7 @@ impl Scene {
         let program = pullkeeper()?;
         let commands = ["plan", "install", "remove"].map(|command| {
             let service = format!(
-                "Type=oneshot\nExecStart={} kubelet-provider {command} --config {}\n\
+                "Type=oneshot\nExecStart=/bin/sh -c '{} kubelet-provider {command} --config {}; echo $$? >FOLDER/{command}.status'\n\
                  StandardOutput=truncate:FOLDER/{command}.out\nStandardError=truncate:FOLDER/{command}.err\n\
                  [Unit]\nStartLimitIntervalSec=0",
                 program.path().display(),
@@ -145,10 +146,16 @@ impl Scene {
 
     /// Runs the command as a service of the node.
     pub(super) async fn perform(&self, command: &str) -> Result<Said> {
-        let status = self
-            .services
-            .run(&format!("{command}.service"), LONG)
-            .await?;
+        let path = self.services.join(&format!("{command}.status"));
+        let unit = format!("{command}.service");
+        let _none = fs::remove_file(&path);
+        self.services.begin(&unit).await?;
+        // systemd forgets what has ended well.
+        let status = eventually_within(LONG, &format!("{command} has ended"), async || {
+            Ok(fs::read_to_string(&path)?.trim().parse()?)
+        })
+        .await?;
+        self.services.ended(&unit, LONG).await?;
         self.said(command, status)
     }
 
@@ -186,6 +193,14 @@ impl Scene {
     /// The file for administrators.
     pub(super) fn environment(&self) -> Result<String> {
         Ok(fs::read_to_string(self.site.join("kubelet.env"))?)
+    }
+
+    /// Puts a link in its place, to a file with the same text.
+    pub(super) fn link_environment(&self) -> Result<()> {
+        let other = self.site.write("administrators.env", self.environment()?)?;
+        let path = self.site.join("kubelet.env");
+        fs::remove_file(&path)?;
+        Ok(symlink(other, path)?)
     }
 
     /// Writes it.
