@@ -20,5 +20,5 @@ mod trial;
 pub(crate) use self::hold::{Hold, Standing};
 pub(crate) use self::memory::Memory;
 pub(crate) use self::orders::{Orders, follow};
-pub(crate) use self::report::{Passed, Reports, keep};
+pub(crate) use self::report::{Passed, Reports, clipped, keep};
 pub(crate) use self::trial::Trial;

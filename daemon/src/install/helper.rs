@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use k8s_openapi::jiff::Timestamp;
-use nix::unistd::{getegid, geteuid};
 
 use super::original::Original;
 use super::target::copy::Compared;
-use super::{Identity, Installed, Options, Owner, Target, TargetError, Unusable};
+use super::{Identity, Installed, Options, Target, TargetError, Unusable};
 use crate::config::HelperSettings;
 use crate::report::Reporter;
 use crate::status::{HelperState, HelperStatus, TargetFailure};
@@ -134,18 +133,7 @@ impl Helper {
     }
 
     fn target(&self) -> Result<Target, TargetError> {
-        let options = Options {
-            mode: 0o755,
-            owner: Some(Owner {
-                uid: geteuid().as_raw(),
-                gid: getegid().as_raw(),
-            }),
-            // Whoever made a link did so for a reason; a program must not appear where it happens to lead.
-            follow: false,
-            create_directory: Some(0o755),
-            ..Options::default()
-        };
-        Target::new(self.settings.path(), options)
+        Target::new(self.settings.path(), Options::ours(0o755))
     }
 }
 

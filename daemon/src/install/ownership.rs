@@ -31,7 +31,7 @@ pub struct Inquiry {
 }
 
 /// The annotation that the machine-config daemon keeps on the nodes it manages.
-const CURRENT_CONFIG: &str = "machineconfiguration.openshift.io/currentConfig";
+pub(crate) const CURRENT_CONFIG: &str = "machineconfiguration.openshift.io/currentConfig";
 /// The machine-config daemon's own copy of that, on the host.
 const ON_HOST: &str = "/etc/machine-config-daemon/currentconfig";
 /// Between two questions that were not answered.

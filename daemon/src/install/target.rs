@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::FileStat;
-use nix::unistd::geteuid;
+use nix::unistd::{getegid, geteuid};
 use zeroize::Zeroizing;
 
 use super::atomic::{self, Aborted, Basis};
@@ -52,6 +52,21 @@ pub struct Options {
 impl Options {
     /// 16 MiB: a Secret holds 1 MiB at most, so nothing near this is an auth file.
     pub const DEFAULT_LIMIT: usize = 16 << 20;
+
+    /// Those of a file on the host that is ours alone: it belongs to the agent, as does its directory, which is made. Whoever made a
+    /// link did so for a reason; nothing of ours must appear where it happens to lead.
+    pub(crate) fn ours(mode: u32) -> Self {
+        Self {
+            mode,
+            owner: Some(Owner {
+                uid: geteuid().as_raw(),
+                gid: getegid().as_raw(),
+            }),
+            follow: false,
+            create_directory: Some(0o755),
+            ..Self::default()
+        }
+    }
 
     pub(super) fn mode(&self) -> u32 {
         self.mode & 0o7777

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::cluster::Cluster;
+use crate::install::ownership::CURRENT_CONFIG;
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -63,7 +64,7 @@ impl Registered {
         let annotations = object.metadata.annotations.unwrap_or_default();
         let owner = if annotations.contains_key("hypershift.openshift.io/nodePool") {
             Some(Owner::NodePool)
-        } else if annotations.contains_key("machineconfiguration.openshift.io/currentConfig") {
+        } else if annotations.contains_key(CURRENT_CONFIG) {
             Some(Owner::MachineConfigOperator)
         } else {
             None

@@ -16,13 +16,11 @@ use crate::config::{Management, Settings};
 use crate::event::Events;
 use crate::exit::chain;
 use crate::resource::{KubeletProviderStatus, NodePermit, ProviderWord};
-use crate::rollout::{Passed, Standing};
+use crate::rollout::{Passed, Standing, clipped};
 use crate::service::Systemd;
 
 /// For so long what the API server said of the node counts.
 const FRESH: Duration = Duration::from_hours(1);
-/// The API server's limit for a message.
-const LONGEST: usize = 1024;
 
 /// How kubelet's provider stands, and what came of the last permit about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +114,7 @@ impl Keeper {
             }
             tokio::select! {
                 changed = passed.changed() => if changed.is_err() { return },
-                () = sleep(self.settings.resync_interval.max(Duration::from_secs(1))) => {}
+                () = sleep(self.settings.resync_interval) => {}
             }
         }
     }
@@ -209,9 +207,7 @@ impl Keeper {
                 None
             }
         };
-        status
-            .message
-            .truncate(status.message.floor_char_boundary(LONGEST));
+        status.message = clipped(status.message);
         // What an earlier process did for a permit is told of it.
         let failure = record.failure.as_ref();
         let earlier = failure.and_then(|failure| {

@@ -14,7 +14,7 @@ use super::process::{self, Process};
 use super::root::Root;
 use crate::service::{RestartError, Systemd};
 
-/// Where k3s and RKE2 look by themselves.
+/// Where k3s looks by itself. RKE2 does too, and tells its kubelet so by flags.
 const RANCHER: [&str; 2] = [
     "/var/lib/rancher/credentialprovider/config.yaml",
     "/var/lib/rancher/credentialprovider/bin",
@@ -91,7 +91,7 @@ pub(super) async fn look(
     };
     let others = match (&others, host.program()) {
         // Both, or it takes no notice.
-        ([None, None], "k3s" | "rke2") if RANCHER.iter().all(|path| root.has(path)) => {
+        ([None, None], "k3s") if RANCHER.iter().all(|path| root.has(path)) => {
             RANCHER.map(|path| Some(path.to_owned()))
         }
         _ => others,

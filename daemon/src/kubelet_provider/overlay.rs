@@ -6,12 +6,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::Path;
 
-use nix::unistd::{getegid, geteuid};
 use pullkeeper_core::placement::plan::{CONFIGS, NodeFile, Plan};
 use thiserror::Error;
 
 use super::root::Root;
-use crate::install::{Options, Owner, Target, TargetError};
+use crate::install::{Options, Target, TargetError};
 
 /// Why they are not as they are to be.
 #[derive(Debug, Error)]
@@ -102,17 +101,7 @@ fn names(root: &Root, directory: &str) -> Result<Vec<String>, OverlayError> {
 
 /// One file of ours on the host.
 pub(super) fn target(root: &Root, path: &str, mode: u32) -> Result<Target, TargetError> {
-    let options = Options {
-        mode,
-        owner: Some(Owner {
-            uid: geteuid().as_raw(),
-            gid: getegid().as_raw(),
-        }),
-        follow: false,
-        create_directory: Some(0o755),
-        ..Options::default()
-    };
-    Target::new(root.seen(path), options)
+    Target::new(root.seen(path), Options::ours(mode))
 }
 
 /// Makes a directory that is ours, not the one above it: that may be a mount that has not come yet.

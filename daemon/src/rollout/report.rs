@@ -381,7 +381,8 @@ fn answer(permit: &NodePermit, state: &State) -> Option<AgentReport> {
     })
 }
 
-fn clipped(mut text: String) -> String {
+/// A message as long as the API server takes one.
+pub(crate) fn clipped(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(LONGEST));
     text
 }
